@@ -1,0 +1,1 @@
+"""Moltler: connectors to HTTP APIs as text, queried with SQL."""

@@ -1,0 +1,1 @@
+"""What is defined: an immutable catalog, its checks and its file."""

@@ -1,0 +1,1 @@
+"""Running plans and actions; the door to DuckDB."""

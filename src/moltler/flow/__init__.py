@@ -1,0 +1,1 @@
+"""What travels between the floors: frozen requests down, pages and results up."""

@@ -1,0 +1,76 @@
+"""One reading of one entity: what is asked of a handler, and what is known at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from moltler.flow.predicate import OrderKey, Predicate, Scalar
+from moltler.model import Entity
+
+IncompleteReason = Literal["page_cap", "possibly_incomplete"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest:
+    """One table reference of a query, as planned."""
+
+    scan: str
+    """Its name in `QueryPlan.sql`, unique in the plan: ``scan_0``."""
+    connector: str
+    """The instance's name as spelled in the catalog."""
+    entity: Entity
+    columns: tuple[str, ...]
+    """Fields the SQL reads from this scan, declared spelling and order; never filter_only ones."""
+    fields: tuple[str, ...] | None = None
+    """The hint ``options.fields``; ``None`` for ``*``."""
+    filters: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+    """Equality with a constant, by declared field name in declared order."""
+    where: tuple[Predicate, ...] = ()
+    """Every conjunct over this scan, in the order of the text."""
+    order_by: tuple[OrderKey, ...] = ()
+    limit: int | None = None
+    """LIMIT + OFFSET if the rule allows handing it over."""
+    limit_is_claimed: bool = False
+    """The author vouches for limit, every conjunct and every sort key: no second call."""
+    check_sql: str | None = None
+    """With a limit: SQL that counts, over the scan's rows, those that pass the local check.
+    ``None`` if there is no WHERE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warning:  # noqa: A001 - the word of the language (LANGUAGE §6.7)
+    """Something the user should know although the statement succeeded."""
+
+    code: str
+    """For example ``handler_returned_nothing``."""
+    message: str
+    source: str | None = None
+    """The connector and entity, or the position, it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOutcome:
+    """What is known when a scan has ended or was closed."""
+
+    incomplete_reason: IncompleteReason | None = None
+    warnings: tuple[Warning, ...] = ()
+    rows: int = 0
+    pages: int = 0
+    requests: int = 0
+    """HTTP requests the handler made."""
+    has_ended: bool = True
+    """False if the consumer closed it before its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPlan:
+    """A SELECT ready to run: SQL over scans."""
+
+    sql: str
+    """DuckDB SQL; every table reference is a scan's name or plain SQL."""
+    parameters: Mapping[str, object]
+    """Values bound to ``$name`` in `sql`."""
+    scans: tuple[ScanRequest, ...]
+    warnings: tuple[Warning, ...] = ()

@@ -1,0 +1,1 @@
+"""Text to frozen statements: tokens, tree, parser and formatter."""

@@ -1,0 +1,1 @@
+"""One module a family of statements; none knows another."""

@@ -1,0 +1,1 @@
+"""The one way out: policy, resolver, limits and the HTTP client."""

@@ -1,0 +1,1 @@
+"""From SELECT text to a plan of scans."""

@@ -1,0 +1,114 @@
+"""Protocols of everything outside, each of at most five methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from moltler.errors import Problem
+from moltler.flow.connector import ResolvedConnector
+from moltler.flow.http import HttpRequest, HttpResponse
+from moltler.flow.scan import ScanOutcome, ScanRequest
+from moltler.model import Action, Handler
+from moltler.schema import JsonValue
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Clock(Protocol):
+    """Wall clock and stopwatch."""
+
+    def now(self) -> datetime:
+        """Give the time, aware and in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Give seconds that never go back."""
+        ...
+
+
+class SecretStore(Protocol):
+    """Secrets by name."""
+
+    def get(self, name: str) -> str | None:
+        """Give the value, or ``None`` if there is no such secret."""
+        ...
+
+    def put(self, name: str, value: str) -> None:
+        """Store or replace a value."""
+        ...
+
+
+class Transport(Protocol):
+    """Sends the requests of one instance; lives on the loop thread."""
+
+    async def send(
+        self, request: HttpRequest, *, before_write: Callable[[], None] | None = None
+    ) -> HttpResponse:
+        """Send a request and give the response once its head has arrived.
+
+        Args:
+            request: As the handler asked for it.
+            before_write: Called in a worker thread, once, after a connection is open and before
+                the first byte of a request other than GET and HEAD leaves.
+
+        Raises:
+            FetchFailure: There is no response.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class PageStream(Protocol):
+    """The pages of one handler call, pulled by a synchronous caller in any thread.
+
+    Pages are Arrow record batches that hold exactly the request's columns in their *wire*
+    types (RUNTIME §6); `exec.pages` turns them into the declared types.
+    """
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+    def __next__(self) -> pa.RecordBatch: ...
+    def close(self) -> None:
+        """Stop the handler (its ``finally`` runs) and release the stream; may be repeated."""
+        ...
+
+    @property
+    def outcome(self) -> ScanOutcome:
+        """What is known so far; final after the last page or `close`."""
+        ...
+
+
+class Handlers(Protocol):
+    """Runs the JavaScript of connectors for synchronous callers."""
+
+    def query(self, target: ResolvedConnector, request: ScanRequest) -> PageStream:
+        """Start a query handler; nothing runs before the first page is pulled."""
+        ...
+
+    def execute(
+        self,
+        target: ResolvedConnector,
+        action: Action,
+        parameters: Mapping[str, JsonValue],
+        *,
+        before_write: Callable[[], None] | None = None,
+    ) -> JsonValue:
+        """Run an action and give what it returned; ``undefined`` is ``None``."""
+        ...
+
+    def test(self, target: ResolvedConnector) -> JsonValue:
+        """Run the type's TEST_HANDLER."""
+        ...
+
+    def check(self, handler: Handler, entry: str) -> tuple[Problem, ...]:
+        """Compile a handler without running it; tell what is wrong (DEF003, DEF005)."""
+        ...
+
+    def close(self) -> None:
+        """End every process."""
+        ...

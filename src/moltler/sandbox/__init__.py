@@ -1,0 +1,1 @@
+"""Connector JavaScript in a confined child process."""
