@@ -18,9 +18,9 @@ class Source:
     text: str = field(repr=False)
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Give the 1-based line and column, in characters, of an offset.
+        r"""Give the 1-based line and column, in characters, of an offset.
 
-        >>> Source("x", "ab\\ncd").position(4)
+        >>> Source("x", "ab\ncd").position(4)
         (2, 2)
         """
         line = self.text.count("\n", 0, offset) + 1
@@ -88,108 +88,232 @@ class Code:
 def _rows() -> dict[str, Code]:
     table: dict[str, Code] = {}
 
-    def add(
-        type_: str, also: str, exit_: int, blame: Blame, causes: Mapping[str, str]
-    ) -> None:
+    def add(type_: str, also: str, exit_: int, blame: Blame, causes: Mapping[str, str]) -> None:
         for code, summary in causes.items():
             table[code] = Code(code, type_, tuple(also.split()), exit_, blame, summary)
 
-    add("syntax_error", "", 2, "user", {
-        "SYN001": "unexpected token or unknown statement",
-        "SYN002": "unterminated string, raw block or comment",
-        "SYN003": "bad document: duplicate key, or not a literal where literals are required",
-        "SYN004": "clause repeated, missing or unknown",
-        "SYN005": "quoted name of the wrong shape, or a forbidden name",
-        "SYN006": "bad literal: number, duration, cron, time zone or version",
-        "SYN007": "statement not allowed here",
-    })
+    add(
+        "syntax_error",
+        "",
+        2,
+        "user",
+        {
+            "SYN001": "unexpected token or unknown statement",
+            "SYN002": "unterminated string, raw block or comment",
+            "SYN003": "bad document: duplicate key, or not a literal where literals are required",
+            "SYN004": "clause repeated, missing or unknown",
+            "SYN005": "quoted name of the wrong shape, or a forbidden name",
+            "SYN006": "bad literal: number, duration, cron, time zone or version",
+            "SYN007": "statement not allowed here",
+        },
+    )
     add("usage_error", "", 2, "user", {"SYN900": "wrong use of the command line"})
-    add("definition_error", "validation_error", 1, "user", {
-        "DEF001": "unknown type or property key",
-        "DEF002": "field names that differ only by case, or are taken",
-        "DEF003": "handler does not bind its entry point",
-        "DEF004": "PUSHDOWN names an unknown field or operator, or has the wrong shape",
-        "DEF005": "handler does not compile",
-        "DEF006": "contradicting properties",
-        "DEF007": "draft without entity and action, or inconsistent; ALLOWED_HOSTS malformed",
-        "DEF008": "existing instances do not fit the new schema",
-    })
-    add("not_found_error", "", 1, "user", {
-        "CAT001": "no such connector",
-        "CAT002": "no such entity, action or table",
-        "CAT008": "no such type, destination, test, schedule or version",
-    })
+    add(
+        "definition_error",
+        "validation_error",
+        1,
+        "user",
+        {
+            "DEF001": "unknown type or property key",
+            "DEF002": "field names that differ only by case, or are taken",
+            "DEF003": "handler does not bind its entry point",
+            "DEF004": "PUSHDOWN names an unknown field or operator, or has the wrong shape",
+            "DEF005": "handler does not compile",
+            "DEF006": "contradicting properties",
+            "DEF007": "draft without entity and action, or inconsistent; ALLOWED_HOSTS malformed",
+            "DEF008": "existing instances do not fit the new schema",
+        },
+    )
+    add(
+        "not_found_error",
+        "",
+        1,
+        "user",
+        {
+            "CAT001": "no such connector",
+            "CAT002": "no such entity, action or table",
+            "CAT008": "no such type, destination, test, schedule or version",
+        },
+    )
     add("already_exists", "", 1, "user", {"CAT003": "the name is taken"})
     add("config_error", "validation_error", 1, "user", {"CAT004": "CONFIG or OPTIONS do not fit"})
-    add("secret_not_found", "validation_error", 1, "user", {
-        "CAT005": "a referenced secret is missing",
-    })
+    add(
+        "secret_not_found",
+        "validation_error",
+        1,
+        "user",
+        {
+            "CAT005": "a referenced secret is missing",
+        },
+    )
     add("connector_disabled", "", 1, "user", {"CAT006": "the instance is disabled"})
     add("type_not_registered", "", 1, "user", {"CAT007": "the type is only a draft"})
     add("home_busy", "", 1, "user", {"CAT009": "another process holds the home for too long"})
-    add("home_error", "", 1, "user", {
-        "CAT010": "home unreadable, or its master key missing or wrong",
-    })
+    add(
+        "home_error",
+        "",
+        1,
+        "user",
+        {
+            "CAT010": "home unreadable, or its master key missing or wrong",
+        },
+    )
     add("in_use_error", "", 1, "user", {"CAT011": "others depend on what should be dropped"})
-    add("required_filter_error", "validation_error", 1, "user", {
-        "PLN001": "a required filter is not supplied",
-    })
-    add("name_error", "", 1, "user", {
-        "PLN002": "no such column",
-        "PLN003": "no such variable or function",
-        "PLN008": "ambiguous name",
-    })
+    add(
+        "required_filter_error",
+        "validation_error",
+        1,
+        "user",
+        {
+            "PLN001": "a required filter is not supplied",
+        },
+    )
+    add(
+        "name_error",
+        "",
+        1,
+        "user",
+        {
+            "PLN002": "no such column",
+            "PLN003": "no such variable or function",
+            "PLN008": "ambiguous name",
+        },
+    )
     add("type_error", "", 1, "user", {"PLN004": "operands or access of the wrong kind"})
-    add("parameter_error", "validation_error", 1, "user", {
-        "PLN005": "arguments of an action, or bound parameters, do not fit",
-    })
-    add("query_error", "", 1, "user", {
-        "PLN006": "SQL that is refused",
-        "PLN009": "filter_only field outside a top-level AND condition",
-    })
-    add("value_error", "", 1, "user", {
-        "PLN007": "bad value at run time: LIMIT, overflow, CAST, typed DECLARE",
-    })
-    add("limit_error", "", 1, "user", {
-        "PLN010": "max_results, or the key limit of a join, exceeded",
-    })
+    add(
+        "parameter_error",
+        "validation_error",
+        1,
+        "user",
+        {
+            "PLN005": "arguments of an action, or bound parameters, do not fit",
+        },
+    )
+    add(
+        "query_error",
+        "",
+        1,
+        "user",
+        {
+            "PLN006": "SQL that is refused",
+            "PLN009": "filter_only field outside a top-level AND condition",
+        },
+    )
+    add(
+        "value_error",
+        "",
+        1,
+        "user",
+        {
+            "PLN007": "bad value at run time: LIMIT, overflow, CAST, typed DECLARE",
+        },
+    )
+    add(
+        "limit_error",
+        "",
+        1,
+        "user",
+        {
+            "PLN010": "max_results, or the key limit of a join, exceeded",
+        },
+    )
     add("not_supported", "", 1, "user", {"PLN011": "a feature of a later stage"})
-    add("read_only_error", "permission_error", 1, "user", {
-        "PLN012": "an action or sync in a read-only session",
-    })
+    add(
+        "read_only_error",
+        "permission_error",
+        1,
+        "user",
+        {
+            "PLN012": "an action or sync in a read-only session",
+        },
+    )
     add("user_error", "", 1, "user", {"PLN900": "THROW"})
-    add("connector_error", "", 3, "connector", {
-        "JSR001": "handler threw a plain Error or something else",
-    })
+    add(
+        "connector_error",
+        "",
+        3,
+        "connector",
+        {
+            "JSR001": "handler threw a plain Error or something else",
+        },
+    )
     add("connector_error", "", 3, "remote", {"API004": "handler threw ConnectorError"})
-    add("connector_timeout_error", "connector_error timeout_error", 3, "connector", {
-        "JSR002": "time limit reached, or ConnectorTimeoutError",
-    })
-    add("connector_memory_error", "connector_error", 3, "connector", {
-        "JSR003": "memory limit reached, or the runtime process died",
-    })
-    add("connector_data_error", "connector_error type_error", 3, "connector", {
-        "JSR004": "handler result is not rows",
-        "JSR005": "value does not fit its field",
-        "JSR008": "pagination makes no progress",
-    })
-    add("connector_data_error", "connector_error type_error", 3, "remote", {
-        "API006": "response too large",
-        "API007": "response is not JSON",
-    })
-    add("handler_error", "connector_error function_error", 3, "connector", {
-        "JSR006": "uncaught ReferenceError, TypeError, RangeError or SyntaxError",
-        "JSR007": "promise can never settle",
-    })
-    add("connector_connection_error", "connector_error connection_error http_error", 3, "remote", {
-        "API001": "the API cannot be reached",
-    })
-    add("connector_auth_error", "connector_error permission_error", 3, "remote", {
-        "API002": "the API refuses the credentials",
-    })
-    add("connector_rate_limit_error", "connector_error", 3, "remote", {
-        "API003": "the API asks to slow down",
-    })
+    add(
+        "connector_timeout_error",
+        "connector_error timeout_error",
+        3,
+        "connector",
+        {
+            "JSR002": "time limit reached, or ConnectorTimeoutError",
+        },
+    )
+    add(
+        "connector_memory_error",
+        "connector_error",
+        3,
+        "connector",
+        {
+            "JSR003": "memory limit reached, or the runtime process died",
+        },
+    )
+    add(
+        "connector_data_error",
+        "connector_error type_error",
+        3,
+        "connector",
+        {
+            "JSR004": "handler result is not rows",
+            "JSR005": "value does not fit its field",
+            "JSR008": "pagination makes no progress",
+        },
+    )
+    add(
+        "connector_data_error",
+        "connector_error type_error",
+        3,
+        "remote",
+        {
+            "API006": "response too large",
+            "API007": "response is not JSON",
+        },
+    )
+    add(
+        "handler_error",
+        "connector_error function_error",
+        3,
+        "connector",
+        {
+            "JSR006": "uncaught ReferenceError, TypeError, RangeError or SyntaxError",
+            "JSR007": "promise can never settle",
+        },
+    )
+    add(
+        "connector_connection_error",
+        "connector_error connection_error http_error",
+        3,
+        "remote",
+        {
+            "API001": "the API cannot be reached",
+        },
+    )
+    add(
+        "connector_auth_error",
+        "connector_error permission_error",
+        3,
+        "remote",
+        {
+            "API002": "the API refuses the credentials",
+        },
+    )
+    add(
+        "connector_rate_limit_error",
+        "connector_error",
+        3,
+        "remote",
+        {
+            "API003": "the API asks to slow down",
+        },
+    )
     add(
         "egress_blocked_error",
         "connector_connection_error connector_error connection_error http_error",
@@ -197,54 +321,114 @@ def _rows() -> dict[str, Code]:
         "connector",
         {"API005": "the handler may not reach that host, or not with a secret"},
     )
-    add("connector_unknown_outcome_error", "connector_error", 3, "remote", {
-        "API008": "an action's outcome is unknown",
-    })
-    add("sync_error", "", 1, "user", {
-        "SNC001": "cursor missing or not orderable, primary key or INCREMENTAL missing",
-        "SNC002": "stored state and field type disagree",
-        "SNC004": "lease lost",
-        "SNC005": "more than MAX ERRORS unfit rows",
-        "SNC007": "sync state unreadable",
-        "SNC008": "incomplete scan cannot replace a generation",
-        "SNC009": "target belongs to another scope, or a key changed: needs FULL",
-    })
-    add("shrink_guard_error", "sync_error", 1, "user", {
-        "SNC003": "the new generation has too few rows",
-    })
-    add("destination_error", "sync_error", 3, "remote", {
-        "SNC006": "the destination refuses or cannot be reached",
-    })
-    add("assertion_error", "", 1, "user", {
-        "TST001": "ASSERT failed",
-        "TST004": "expected error missing or different",
-    })
-    add("mock_unmatched_error", "", 1, "user", {
-        "TST002": "request that no route answers",
-        "TST007": "request differs from the cassette",
-    })
+    add(
+        "connector_unknown_outcome_error",
+        "connector_error",
+        3,
+        "remote",
+        {
+            "API008": "an action's outcome is unknown",
+        },
+    )
+    add(
+        "sync_error",
+        "",
+        1,
+        "user",
+        {
+            "SNC001": "cursor missing or not orderable, primary key or INCREMENTAL missing",
+            "SNC002": "stored state and field type disagree",
+            "SNC004": "lease lost",
+            "SNC005": "more than MAX ERRORS unfit rows",
+            "SNC007": "sync state unreadable",
+            "SNC008": "incomplete scan cannot replace a generation",
+            "SNC009": "target belongs to another scope, or a key changed: needs FULL",
+        },
+    )
+    add(
+        "shrink_guard_error",
+        "sync_error",
+        1,
+        "user",
+        {
+            "SNC003": "the new generation has too few rows",
+        },
+    )
+    add(
+        "destination_error",
+        "sync_error",
+        3,
+        "remote",
+        {
+            "SNC006": "the destination refuses or cannot be reached",
+        },
+    )
+    add(
+        "assertion_error",
+        "",
+        1,
+        "user",
+        {
+            "TST001": "ASSERT failed",
+            "TST004": "expected error missing or different",
+        },
+    )
+    add(
+        "mock_unmatched_error",
+        "",
+        1,
+        "user",
+        {
+            "TST002": "request that no route answers",
+            "TST007": "request differs from the cassette",
+        },
+    )
     add("mock_exhausted_error", "", 1, "user", {"TST003": "a sequence has no more answers"})
     add("test_definition_error", "", 1, "user", {"TST005": "MOCK_API or FAULTS malformed"})
     add("no_tests_selected", "", 5, "user", {"TST006": "nothing matched the selection"})
     add("timeout_error", "", 1, "user", {"TST008": "the test's TIMEOUT"})
-    add("package_error", "validation_error", 1, "user", {
-        "PKG001": "version exists with other content",
-        "PKG003": "not fit to be packaged or published",
-        "PKG004": "push-down claim disproved or unproven",
-        "PKG005": "version bump too small",
-        "PKG008": "no version fits",
-    })
-    add("integrity_error", "package_error", 1, "user", {
-        "PKG002": "digest or signature differs",
-        "PKG010": "unsafe archive",
-    })
+    add(
+        "package_error",
+        "validation_error",
+        1,
+        "user",
+        {
+            "PKG001": "version exists with other content",
+            "PKG003": "not fit to be packaged or published",
+            "PKG004": "push-down claim disproved or unproven",
+            "PKG005": "version bump too small",
+            "PKG008": "no version fits",
+        },
+    )
+    add(
+        "integrity_error",
+        "package_error",
+        1,
+        "user",
+        {
+            "PKG002": "digest or signature differs",
+            "PKG010": "unsafe archive",
+        },
+    )
     add("registry_error", "package_error", 1, "user", {"PKG006": "registry not configured"})
-    add("registry_error", "package_error", 3, "remote", {
-        "PKG007": "registry unreachable, or it refuses",
-    })
-    add("consent_error", "package_error permission_error", 1, "user", {
-        "PKG009": "more permissions without consent",
-    })
+    add(
+        "registry_error",
+        "package_error",
+        3,
+        "remote",
+        {
+            "PKG007": "registry unreachable, or it refuses",
+        },
+    )
+    add(
+        "consent_error",
+        "package_error permission_error",
+        1,
+        "user",
+        {
+            "PKG009": "more permissions without consent",
+        },
+    )
     add("internal_error", "", 70, "internal", {"INT001": "a fault of Moltler itself"})
     return table
 

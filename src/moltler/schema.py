@@ -9,9 +9,7 @@ from typing import Literal, TypeAlias
 TypeName = Literal[
     "string", "number", "integer", "boolean", "timestamp", "date", "document", "array", "any"
 ]
-JsonValue: TypeAlias = (
-    "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
-)
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 TYPE_NAMES: Mapping[str, TypeName] = {
     "string": "string",

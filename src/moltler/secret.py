@@ -29,9 +29,7 @@ class Secret:
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Secret) and self.name == other.name and self._value == other._value
-        )
+        return isinstance(other, Secret) and self.name == other.name and self._value == other._value
 
     def __hash__(self) -> int:
         return hash((self.name, self._value))

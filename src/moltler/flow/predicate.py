@@ -27,7 +27,7 @@ class Condition:
     """A declared field, or a dotted path into a document field."""
     operator: Operator
     value: Scalar | tuple[Scalar, ...] | None = None
-    """A tuple for ``in`` and ``not_in``, ``(low, high)`` for ``between``, ``None`` for null tests."""
+    """A tuple for ``in``, ``not_in`` and ``between`` (low, high); ``None`` for null tests."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,57 @@
+# Two commands do everything on a fresh machine: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check lint types house docs bench fmt lock clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+$(READY): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+quickstart: $(READY) ## Create the environment and take the tour on an embedded shop API.
+	$(BIN)/moltler demo --tour
+
+test: $(READY) ## Run the whole test suite.
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(READY)
+	$(BIN)/ruff format --check src tests benchmarks scripts
+	$(BIN)/ruff check src tests benchmarks scripts
+	$(BIN)/codespell src tests docs examples scripts benchmarks README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/python scripts/check_javascript.py
+
+types: $(READY)
+	$(BIN)/pyright
+
+house: $(READY)
+	$(BIN)/lint-imports
+	$(BIN)/deptry src
+
+docs: $(READY)
+	$(BIN)/python scripts/generate_docs.py --check
+
+check: lint types house docs test ## Lint, types, architecture contracts, docs and tests.
+
+bench: $(READY) ## Measure the workloads against a hand-written floor; writes benchmarks/RESULTS.md.
+	$(BIN)/python -m benchmarks.run
+
+fmt: $(READY) ## Format the Python, the JavaScript and the generated docs.
+	$(BIN)/ruff format src tests benchmarks scripts
+	$(BIN)/ruff check --fix --quiet src tests benchmarks scripts
+	$(BIN)/python scripts/check_javascript.py --fix
+	$(BIN)/python scripts/generate_docs.py
+
+lock: $(READY) ## Renew requirements-dev.lock.
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --universal -p 3.11 -q --no-header -o requirements-dev.lock
+
+clean: ## Remove the environment and caches.
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,166 @@
+"""Errors, tables and receipts as people read them on a terminal."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from moltler.errors import MoltlerError, Problem, ScriptPosition, Span
+from moltler.flow.result import Column, Done
+from moltler.flow.scan import Warning
+from moltler.render.record import cell_text
+
+_BLOCK = 1_000
+# Rows laid out at a time: column widths need the rows at hand, memory must not grow with them.
+_UNBOUNDED = 1_000_000
+_NUMERIC = {"number", "integer"}
+_ALLOWED_SHOWN = 12
+
+
+def make_console(stream: TextIO, *, color: bool) -> Console:
+    """Give a console that never wraps when the stream is a pipe or a file."""
+    is_terminal = stream.isatty()
+    return Console(
+        file=stream,
+        force_terminal=is_terminal and color,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=shutil.get_terminal_size().columns if is_terminal else _UNBOUNDED,
+    )
+
+
+def print_rows(
+    console: Console, columns: Sequence[Column], rows: Iterable[tuple[object, ...]]
+) -> int:
+    """Print rows as a table, block by block, and give their number."""
+    iterator = iter(rows)
+    count = 0
+    while block := list(islice(iterator, _BLOCK)):
+        _print_block(console, columns, block)
+        count += len(block)
+    if count == 0:
+        _print_block(console, columns, [])
+    return count
+
+
+def _print_block(
+    console: Console, columns: Sequence[Column], rows: Sequence[tuple[object, ...]]
+) -> None:
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            Text(column.name),
+            justify="right" if column.type in _NUMERIC else "left",
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+
+
+def _cell(value: object) -> Text:
+    if value is None:
+        return Text("NULL", style="dim")
+    return Text(_printable(cell_text(value)))
+
+
+def _printable(text: str) -> str:
+    # Control characters from an API must not reach the terminal as commands.
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
+def print_done(console: Console, done: Done) -> None:
+    """Print the receipt of a statement without rows."""
+    line = Text("✓ ", style="green")
+    line.append(f"{done.statement} {done.name}".rstrip(), style="default")
+    if done.message:
+        line.append(f" ({done.message})", style="dim")
+    console.print(line, soft_wrap=True)
+
+
+def print_warning(console: Console, warning: Warning) -> None:
+    """Print one warning."""
+    line = Text(f"warning[{warning.code}]", style="yellow")
+    where = f" ({warning.source})" if warning.source else ""
+    line.append(f": {_printable(warning.message)}{where}", style="default")
+    console.print(line, soft_wrap=True)
+
+
+def print_error(console: Console, error: MoltlerError) -> None:
+    """Print every problem of an error with its place, what is allowed and what to do next."""
+    console.print(Text("\n").join(error_lines(error)), soft_wrap=True)
+
+
+def error_lines(error: MoltlerError) -> Iterator[Text]:
+    """Give the lines of an error; each problem is a paragraph."""
+    for number, problem in enumerate(error.problems):
+        if number:
+            yield Text("")
+        yield from _problem_lines(problem)
+    context = error.context
+    if context.stack:
+        yield from (Text(f"   at {line}", style="dim") for line in context.stack.splitlines())
+    if context.cause and context.cause not in error.message:
+        yield Text(f"   = cause: {context.cause}")
+    if error.retry_after is not None:
+        yield Text(f"   = retry after: {error.retry_after:g} s")
+    for note in getattr(error, "__notes__", ()):
+        yield Text(f"   = note: {note}")
+
+
+def _problem_lines(problem: Problem) -> Iterator[Text]:
+    head = Text(f"error[{problem.code}]", style="bold red")
+    head.append(f": {_printable(problem.message)}", style="bold default")
+    yield head
+    if isinstance(problem.span, Span):
+        yield from _excerpt(problem.span)
+    elif isinstance(problem.span, ScriptPosition):
+        column = f":{problem.span.column}" if problem.span.column else ""
+        yield Text(f"  --> {problem.span.file}:{problem.span.line}{column}", style="blue")
+    if problem.allowed:
+        shown = ", ".join(problem.allowed[:_ALLOWED_SHOWN])
+        more = len(problem.allowed) - _ALLOWED_SHOWN
+        yield Text(f"   = allowed: {shown}" + (f", and {more} more" if more > 0 else ""))
+    if problem.hint:
+        line = Text("hint", style="cyan")
+        line.append(f": {_printable(problem.hint)}", style="default")
+        yield line
+
+
+def _excerpt(span: Span) -> Iterator[Text]:
+    line, column = span.source.position(span.start)
+    yield Text(f"  --> {span.source.name}:{line}:{column}", style="blue")
+    text = span.source.line_text(line)
+    # A caret can only stand under what is shown: tabs become one blank, long lines a window.
+    window = max(0, column - 1 - 60)
+    shown = _printable(text[window : window + 120].replace("\t", " "))
+    first_newline = span.text.find("\n")
+    length = len(span.text) if first_newline < 0 else first_newline
+    carets = "^" * max(1, min(length, len(text) - column + 1, 120))
+    yield Text(f"   | {shown}")
+    yield Text("   | " + " " * (column - 1 - window) + carets, style="red")
+
+
+def stdout_console(*, color: bool) -> Console:
+    """Give the console of results."""
+    return make_console(sys.stdout, color=color)
+
+
+def stderr_console(*, color: bool) -> Console:
+    """Give the console of messages, warnings and errors."""
+    return make_console(sys.stderr, color=color)
