@@ -109,20 +109,26 @@ def run(arguments: list[str]) -> int:
     if arguments == ["--version"]:
         print(f"moltler {VERSION}")  # noqa: T201 - before click is needed, for a quick answer
         return 0
-    context: click.Context | None = None
-    settings = Settings(json="--json" in arguments, verbose="-v" in arguments)
+    root: click.Context | None = None
+
+    def settings() -> Settings:
+        # What the options say, if they could be read at all.
+        if root is not None and isinstance(root.obj, Settings):
+            return root.obj
+        return Settings(json="--json" in arguments, verbose="-v" in arguments)
+
     try:
-        context = cli.make_context("moltler", list(arguments))
-        with context:
-            cli.invoke(context)
+        root = cli.make_context("moltler", list(arguments))
+        with root:
+            cli.invoke(root)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.UsageError as error:
-        return _report(_usage_error(error), settings)
+        return _report(_usage_error(error), settings())
     except click.Abort:
         return 130
     except MoltlerError as error:
-        return _report(error, settings)
+        return _report(error, settings())
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         return 130
@@ -131,9 +137,9 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
-        if settings.verbose:
+        if settings().verbose:
             raise
-        return _report(_internal_error(error), settings)
+        return _report(_internal_error(error), settings())
     return 0
 
 

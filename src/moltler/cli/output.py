@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Literal, TextIO
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
 
-from moltler.errors import MoltlerError
+from moltler.errors import MoltlerError, ParseError
+
+if TYPE_CHECKING:
+    from moltler.exec.result import Outcome, Result
+    from moltler.flow.scan import Warning
 
 Format = Literal["table", "json", "ndjson", "csv", "markdown", "parquet", "arrow"]
 FORMATS: tuple[Format, ...] = ("table", "json", "ndjson", "csv", "markdown", "parquet", "arrow")
+BINARY: frozenset[Format] = frozenset({"parquet", "arrow"})
 
 
 def wants_color(stream: TextIO) -> bool:
@@ -17,8 +25,9 @@ def wants_color(stream: TextIO) -> bool:
     return stream.isatty() and "NO_COLOR" not in os.environ
 
 
-def print_failure(error: MoltlerError, *, as_json: bool) -> None:
+def print_failure(error: MoltlerError, *, as_json: bool, color: bool | None = None) -> None:
     """Print an error to stderr, as text or as one JSON line."""
+    sys.stdout.flush()
     if as_json:
         from moltler.render.record import error_record, json_text
 
@@ -26,4 +35,137 @@ def print_failure(error: MoltlerError, *, as_json: bool) -> None:
         return
     from moltler.render.text import print_error, stderr_console
 
-    print_error(stderr_console(color=wants_color(sys.stderr)), error)
+    wanted = wants_color(sys.stderr) if color is None else color
+    print_error(stderr_console(color=wanted), error)
+
+
+class Printer:
+    """Prints the outcomes of statements in one format.
+
+    Args:
+        format: How rows are written.
+        color: Whether tables and messages may be coloured.
+        path: A file for the rows instead of stdout; written beside it first, so that a failed
+            query leaves no half file.
+    """
+
+    def __init__(self, format: Format, *, color: bool, path: Path | None = None) -> None:  # noqa: A002 - the option's name
+        if format in BINARY and path is None and sys.stdout.isatty():
+            raise ParseError(
+                "SYN900",
+                f"`--format {format}` writes bytes that a terminal cannot show",
+                hint="add `-o FILE`, or pipe the output into a program",
+            )
+        self._format: Format = format
+        self._color = color
+        self._path = path
+
+    def show(self, outcome: Outcome) -> None:
+        """Print one outcome; rows are read to their end, warnings go to stderr."""
+        from moltler.exec.result import Result
+        from moltler.flow.result import Done
+
+        if isinstance(outcome, Done) and self._format == "table":
+            from moltler.render.text import print_done, stdout_console
+
+            print_done(stdout_console(color=self._color), outcome)
+            self._warn(outcome.warnings)
+            return
+        with Result(outcome) as result:
+            if self._format in BINARY:
+                self._write_binary(result)
+            else:
+                with self._text_stream() as stream:
+                    self._write_text(result, stream)
+            if self._format != "json":
+                self._warn(result.warnings)
+
+    def _write_text(self, result: Result, stream: TextIO) -> None:
+        if self._format == "table":
+            self._write_table(result, stream)
+            return
+        from moltler.render import record
+
+        columns, rows = result.columns, result.rows()
+        lines: Iterable[str]
+        match self._format:
+            case "json":
+                lines = record.result_text(columns, rows, _tail(result))
+            case "ndjson":
+                lines = (line + "\n" for line in record.object_lines(columns, rows))
+            case "csv":
+                lines = record.csv_lines(columns, rows)
+            case _:
+                lines = (line + "\n" for line in record.markdown_lines(columns, rows))
+        stream.writelines(lines)
+        if self._format == "json":
+            stream.write("\n")
+        elif not result.complete:
+            sys.stderr.write(f"incomplete: {result.incomplete_reason}\n")
+
+    def _write_table(self, result: Result, stream: TextIO) -> None:
+        from moltler.render.text import make_console, print_rows
+
+        count = print_rows(make_console(stream, color=self._color), result.columns, result.rows())
+        stream.write(f"{count} row(s)\n")
+        if not result.complete:
+            stream.write(f"incomplete: {result.incomplete_reason}\n")
+
+    def _write_binary(self, result: Result) -> None:
+        from moltler.exec.export import write_arrow, write_parquet
+
+        write = write_parquet if self._format == "parquet" else write_arrow
+        with self._byte_stream() as stream:
+            write(result, stream)
+        if not result.complete:
+            sys.stderr.write(f"incomplete: {result.incomplete_reason}\n")
+
+    def _warn(self, warnings: Iterable[Warning]) -> None:
+        from moltler.render.text import print_warning, stderr_console
+
+        for warning in warnings:
+            print_warning(stderr_console(color=self._color and sys.stderr.isatty()), warning)
+
+    @contextmanager
+    def _text_stream(self) -> Iterator[TextIO]:
+        if self._path is None:
+            yield sys.stdout
+            sys.stdout.flush()
+            return
+        with (
+            _replacing(self._path) as draft,
+            draft.open("w", encoding="utf-8", newline="") as stream,
+        ):
+            yield stream
+
+    @contextmanager
+    def _byte_stream(self) -> Iterator[BinaryIO]:
+        if self._path is None:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+            return
+        with _replacing(self._path) as draft, draft.open("wb") as stream:
+            yield stream
+
+
+def _tail(result: Result) -> Iterator[tuple[str, object]]:
+    from moltler.render.record import warning_record
+
+    yield "complete", result.complete
+    if not result.complete:
+        yield "incomplete_reason", result.incomplete_reason
+    yield "warnings", [warning_record(w) for w in result.warnings]
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    draft = path.with_name(path.name + ".tmp")
+    try:
+        yield draft
+        draft.replace(path)
+    except OSError as error:
+        raise ParseError(
+            "SYN900", f"cannot write `{path}`: {error.strerror}", hint="check the path"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
