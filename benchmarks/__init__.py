@@ -1,0 +1,1 @@
+"""Workloads measured against a hand-written floor in the same run; see `benchmarks.run`."""

@@ -1,0 +1,103 @@
+"""A loopback API with pre-rendered pages, so that it is never the bottleneck."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from urllib.parse import parse_qs, urlsplit
+
+STATUSES = ("active", "pending", "closed", "archived")
+
+
+def row(number: int) -> dict[str, object]:
+    """Give one row of ten mixed columns, about 250 bytes as JSON."""
+    return {
+        "id": f"item-{number:08d}",
+        "name": f"A thing with the number {number}",
+        "status": STATUSES[number % 4],
+        "quantity": number * 7 % 1000,
+        "price": round(number * 1.37 % 500, 2),
+        "in_stock": number % 3 == 0,
+        "created_at": f"2024-{number % 12 + 1:02d}-{number % 28 + 1:02d}T10:{number % 60:02d}:00Z",
+        "updated_at": f"2025-{number % 12 + 1:02d}-{number % 28 + 1:02d}T11:{number % 60:02d}:30Z",
+        "extra": {"region": f"r{number % 10}", "weight": number % 90},
+        "labels": [f"l{number % 5}", f"m{number % 7}"],
+    }
+
+
+def _response(body: bytes) -> bytes:
+    head = (
+        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+class Pages:
+    """Rendered answers by page size; one block of 100 pages repeats under new cursors."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[int, list[bytes]] = {}
+        self.requests = 0
+
+    def prepare(self, size: int) -> None:
+        count = max(1, min(100, 100_000 // size))
+        self._bodies[size] = [
+            json.dumps([row(p * size + i) for i in range(size)], separators=(",", ":")).encode()
+            for p in range(count)
+        ]
+
+    def answer(self, target: str) -> bytes:
+        parts = urlsplit(target)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        if parts.path == "/stats":
+            count, self.requests = self.requests, 0
+            return _response(json.dumps({"requests": count}).encode())
+        self.requests += 1
+        size, total = int(query.get("size", "1000")), int(query.get("total", "100000"))
+        if "status" in query:
+            size = min(size, int(query.get("limit", size)))
+            rows = [r for r in map(row, range(size * 4)) if r["status"] == query["status"]]
+            return _response(json.dumps({"items": rows[:size], "next_cursor": None}).encode())
+        page = int(query.get("cursor") or 0)
+        if size not in self._bodies:
+            self.prepare(size)
+        bodies = self._bodies[size]
+        following = b"null" if (page + 1) * size >= total else str(page + 1).encode()
+        body = b'{"items":' + bodies[page % len(bodies)] + b',"next_cursor":' + following + b"}"
+        return _response(body)
+
+
+class Connection(asyncio.Protocol):
+    """Enough of HTTP/1.1 for GET with keep-alive."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while b"\r\n\r\n" in self._buffer:
+            head, self._buffer = self._buffer.split(b"\r\n\r\n", 1)
+            target = head.split(b" ", 2)[1].decode()
+            self._transport.write(self._pages.answer(target))
+
+
+async def serve() -> None:
+    """Serve until standard input closes; prints the port first."""
+    pages = Pages()
+    for size in (100, 1000):
+        pages.prepare(size)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(pages), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+    server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
