@@ -181,8 +181,8 @@ def main() -> None:
             "",
             f"Python {platform.python_version()}, {os.cpu_count()} cores, {ROUNDS} rounds; every "
             "sample a fresh process, contestants in turn; medians. *Floor* is "
-            "`benchmarks/floor.py` (aiohttp, orjson, pyarrow by hand). Ratios are ours / floor: below 1 is faster. "
-            "Memory is the sum of the high-water marks of the process tree.",
+            "`benchmarks/floor.py` (aiohttp, orjson, pyarrow by hand). Ratios are ours / floor: "
+            "below 1 is faster. Memory is the sum of the high-water marks of the process tree.",
             "",
             "| workload | floor s | ours s | ratio | requests floor / ours | floor MB | ours MB |",
             "|---|--:|--:|--:|--:|--:|--:|",

@@ -27,10 +27,8 @@ def row(number: int) -> dict[str, object]:
 
 
 def _response(body: bytes) -> bytes:
-    head = (
-        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return "\r\n".join((*lines, "", "")).encode() + body
+    kind, length = "Content-Type: application/json", f"Content-Length: {len(body)}"
+    return "\r\n".join(("HTTP/1.1 200 OK", kind, length, "", "")).encode() + body
 
 
 class Pages:
