@@ -1,0 +1,604 @@
+"""The HTTP client of one instance: policy, limits, secrets, redirects, size caps."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import errno
+import io
+import re
+import ssl
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import cast
+
+import aiohttp
+from aiohttp.http_exceptions import LineTooLong
+from yarl import URL
+
+from moltler.flow.connector import ResolvedConnector
+from moltler.flow.http import FetchCode, FetchFailure, HttpRequest, HttpResponse
+from moltler.net.address import BadAddress, WebAddress, parse_address, resolve
+from moltler.net.decode import ACCEPTED, CorruptBody, Decoder, decode, decoders_for
+from moltler.net.limits import TokenBucket, WaitClock
+from moltler.net.policy import HostPolicy, Refused, is_loopback, policy_of
+from moltler.net.resolver import PolicyResolver
+from moltler.net.settings import NetSettings
+from moltler.secret import redact
+
+_MAX_REDIRECTS = 10
+_MAX_HEAD_LINE = 1 << 20
+_MAX_HEADERS = 1000
+_LARGE_BODY = 1 << 20
+_READ_SIZE = 1 << 18
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_OF_THE_BODY = frozenset(
+    {"content-encoding", "content-language", "content-location", "content-type", "content-length"}
+)
+_OF_THE_CONNECTION = frozenset(
+    {"connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te",
+     "trailer", "transfer-encoding", "upgrade"}
+)  # fmt: skip
+# What fetch forbids to set: a handler must not speak to another virtual host or split requests.
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class _Lost(Exception):  # noqa: N818 - a signal between two functions here
+    """A pooled connection turned out to be dead before anything came back."""
+
+    def __init__(self, *, anything_left: bool) -> None:
+        self.anything_left = anything_left
+        super().__init__()
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that runs `before` between having its connection and using it."""
+
+    before: Callable[[], Awaitable[None]] | None = None
+    used: weakref.WeakSet[asyncio.BaseProtocol] | None = None
+    """Connections of the pool that have carried a request."""
+    on_reused_connection = False
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        protocol = conn.protocol
+        if protocol is not None and self.used is not None:
+            self.on_reused_connection = protocol in self.used
+            self.used.add(protocol)
+        if self.before is not None:
+            await self.before()
+            if protocol is None or not protocol.is_connected():
+                raise _Lost(anything_left=False)
+        return await super().send(conn)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request of a chain of redirects."""
+
+    method: str
+    address: WebAddress
+    headers: Headers
+    body: bytes | None
+
+    @property
+    def is_write(self) -> bool:
+        return self.method not in {"GET", "HEAD"}
+
+    @property
+    def shown(self) -> str:
+        """Method, host and path; the query may hold secrets."""
+        return f"{self.method} {self.address.authority}{self.address.path}"
+
+
+class HttpTransport:
+    """Sends the requests of one instance over its own connections (`ports.Transport`).
+
+    Made in any thread, used on the loop thread only.
+
+    Args:
+        target: The instance; its config decides what may be reached.
+        settings: What the operator decided.
+    """
+
+    def __init__(self, target: ResolvedConnector, *, settings: NetSettings) -> None:
+        self._target = target
+        self._settings = settings
+        self._policy: HostPolicy = policy_of(target)
+        self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
+        self._used: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
+        self._in_flight = asyncio.Semaphore(settings.max_in_flight)
+        rate = target.limits.rate_per_s
+        self._bucket = TokenBucket(rate, target.limits.rate_burst) if rate else None
+        self.waits = WaitClock()
+        """Time spent in the queue and the throttle, which no time limit counts."""
+
+    async def send(
+        self, request: HttpRequest, *, before_write: Callable[[], None] | None = None
+    ) -> HttpResponse:
+        """Send a request, follow its redirects and give the response once its head is there.
+
+        Args:
+            request: As the handler asked for it.
+            before_write: Called once, in a worker thread, when a connection is open and before
+                the first byte of a request other than GET and HEAD leaves.
+
+        Raises:
+            FetchFailure: There is no response.
+        """
+        call = self._first_call(request)
+        self._judge(call)
+        call = unseal(call, self._target, self._policy)
+        with self.waits.waiting():
+            if self._bucket:
+                await self._bucket.take()
+            await self._in_flight.acquire()
+        try:
+            return await self._follow(call, request.redirect, _once(before_write))
+        finally:
+            # Bodies that nobody reads must not keep others waiting, so only heads count.
+            self._in_flight.release()
+
+    async def close(self) -> None:
+        """Close the connections; may be repeated."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _first_call(self, request: HttpRequest) -> _Call:
+        try:
+            address = parse_address(request.url)
+        except BadAddress as error:
+            shown = redact(request.url.partition("?")[0][:80], self._target.secrets)
+            raise FetchFailure("EGRESS_BLOCKED", f"`{shown}` is no address: {error}") from error
+        call = _Call(request.method.upper(), address, request.headers, request.body)
+        if not _TOKEN.fullmatch(call.method) or call.method in _FORBIDDEN_METHODS:
+            raise self._failure(call, "EGRESS_BLOCKED", "this method may not be sent")
+        for name, value in call.headers:
+            if not _TOKEN.fullmatch(name) or re.search("[\r\n\0]", value):
+                raise self._failure(
+                    call, "EGRESS_BLOCKED", f"the header `{name[:80]!a}` holds a line break or "
+                    "another character that headers may not have",
+                )  # fmt: skip
+        if call.body is not None and len(call.body) > self._settings.max_request_bytes:
+            raise self._failure(
+                call, "TOO_LARGE", f"the request body has {len(call.body):,} bytes; "
+                f"allowed are {self._settings.max_request_bytes:,}",
+            )  # fmt: skip
+        kept = [(n, v) for n, v in call.headers if n.lower() not in _OF_THE_CONNECTION]
+        return _with_basic(replace(call, headers=tuple(kept)))
+
+    def _judge(self, call: _Call) -> None:
+        try:
+            self._policy.judge(call.address)
+        except Refused as refusal:
+            raise self._failure(
+                call, "EGRESS_BLOCKED", str(refusal), hint=refusal.hint
+            ) from refusal
+
+    async def _follow(
+        self, call: _Call, mode: str, gate: Callable[[], Awaitable[None]] | None
+    ) -> HttpResponse:
+        for hop in range(_MAX_REDIRECTS + 1):
+            answer = await self._exchange(call, gate)
+            location = answer.headers.get("Location")
+            if answer.status not in _REDIRECTS or location is None or mode == "manual":
+                return self._response(call, answer, redirected=hop > 0)
+            answer.release()
+            if mode == "error":
+                raise self._failure(
+                    call, "TOO_MANY_REDIRECTS",
+                    f"the API redirects (status {answer.status}) and the handler set "
+                    "`redirect: 'error'`",
+                )  # fmt: skip
+            call = self._next_call(call, answer.status, location)
+        raise self._failure(
+            call, "TOO_MANY_REDIRECTS", f"the API redirected more than {_MAX_REDIRECTS} times"
+        )
+
+    def _next_call(self, call: _Call, status: int, location: str) -> _Call:
+        """Give the request that follows a redirect (fetch standard, HTTP-redirect fetch)."""
+        try:
+            address = resolve(call.address, location)
+        except BadAddress as error:
+            raise self._failure(
+                call,
+                "EGRESS_BLOCKED",
+                f"the API redirects to something that is no address: {error}",
+            ) from error
+        following = replace(call, address=address)
+        if (status in {301, 302} and call.method == "POST") or (status == 303 and call.is_write):
+            headers = tuple(h for h in call.headers if h[0].lower() not in _OF_THE_BODY)
+            following = replace(following, method="GET", headers=headers, body=None)
+        if address.origin != call.address.origin:
+            following = _without_secrets(following, self._target)
+        self._judge(following)
+        following = _with_basic(following)
+        return unseal(following, self._target, self._policy)
+
+    async def _exchange(
+        self, call: _Call, gate: Callable[[], Awaitable[None]] | None
+    ) -> aiohttp.ClientResponse:
+        session = await self._open()
+        while True:
+            try:
+                return await self._once(session, call, gate if call.is_write else None)
+            except _Lost as lost:
+                if lost.anything_left and call.is_write:
+                    raise self._failure(
+                        call, "ECONNRESET", "the connection broke before the API answered"
+                    ) from lost
+                # Each round drops one dead connection of the pool and the last opens a new one.
+
+    async def _once(
+        self,
+        session: aiohttp.ClientSession,
+        call: _Call,
+        gate: Callable[[], Awaitable[None]] | None,
+    ) -> aiohttp.ClientResponse:
+        async def watch(
+            request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+        ) -> aiohttp.ClientResponse:
+            ours = cast("_Request", request)  # the session's request_class
+            ours.before, ours.used = gate, self._used
+            try:
+                return await handler(ours)
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+                # aiohttp would repeat PUT and DELETE, and what failed on a fresh connection.
+                if isinstance(error, aiohttp.ClientConnectorError):
+                    raise
+                if ours.on_reused_connection:
+                    raise _Lost(anything_left=True) from error
+                raise _Broken from error
+
+        body: bytes | io.BytesIO | None = call.body
+        if body is not None and len(body) > _LARGE_BODY:
+            body = io.BytesIO(body)
+        try:
+            return await session.request(
+                call.method,
+                URL.build(
+                    scheme=call.address.scheme,
+                    authority=_with_port(call.address),
+                    # All of it as the path: a bare question mark would get lost otherwise.
+                    path=call.address.target,
+                    encoded=True,
+                ),
+                headers=list(self._headers(call)),
+                data=body,
+                allow_redirects=False,
+                proxy=self._proxy(call.address),
+                middlewares=(watch,),
+            )
+        except _GateFailed as failed:
+            raise failed.reason from failed.reason.__cause__
+        except (aiohttp.ClientError, OSError, Refused, _Broken) as error:
+            raise self._explain(call, error) from error
+
+    def _headers(self, call: _Call) -> Iterator[tuple[str, str]]:
+        yield from call.headers
+        present = {name.lower() for name, _ in call.headers}
+        defaults = {"Accept": "*/*", "Accept-Encoding": ACCEPTED, "User-Agent": "moltler"}
+        for name, value in defaults.items():
+            if name.lower() not in present:
+                yield name, value
+
+    def _proxy(self, address: WebAddress) -> str | None:
+        # The proxy's loopback is another machine's.
+        return None if is_loopback(address.host) else self._settings.proxy
+
+    async def _open(self) -> aiohttp.ClientSession:
+        async with self._opening:
+            if self._session is None:
+                self._session = await self._make_session()
+            return self._session
+
+    async def _make_session(self) -> aiohttp.ClientSession:
+        settings = self._settings
+        proxy_host = URL(settings.proxy).raw_host if settings.proxy else None
+        trust: ssl.SSLContext | bool = True
+        if settings.ca_file is not None:
+            try:
+                # Reading certificates takes tens of milliseconds.
+                trust = await asyncio.to_thread(_trusting, str(settings.ca_file))
+            except (OSError, ssl.SSLError) as error:
+                raise FetchFailure(
+                    "TLS",
+                    f"the certificates of `{settings.ca_file}` cannot be read: {error}",
+                    hint="MOLTLER_CA_FILE must name a readable PEM file",
+                ) from error
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,
+                resolver=PolicyResolver(
+                    self._policy,
+                    unjudged=frozenset({proxy_host} if proxy_host else ()),
+                    lookup=settings.lookup,
+                    timeout_s=settings.connect_timeout_s,
+                ),
+                use_dns_cache=False,
+                ssl=trust,
+            ),
+            request_class=_Request,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            skip_auto_headers=("Content-Type",),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
+            read_bufsize=_READ_SIZE,
+            max_line_size=_MAX_HEAD_LINE,
+            max_field_size=_MAX_HEAD_LINE,
+            max_headers=_MAX_HEADERS,
+        )
+
+    def _response(
+        self, call: _Call, answer: aiohttp.ClientResponse, *, redirected: bool
+    ) -> HttpResponse:
+        has_body = call.method != "HEAD" and answer.status not in {204, 304}
+        announced = answer.content_length if has_body else 0
+        coding = ", ".join(answer.headers.getall("Content-Encoding", ())) if has_body else None
+        return HttpResponse(
+            status=answer.status,
+            status_text=answer.reason or _phrase(answer.status),
+            headers=tuple(
+                (n.decode("latin-1"), v.decode("latin-1")) for n, v in answer.raw_headers
+            ),
+            url=str(call.address),
+            redirected=redirected,
+            body=_Body(self, call, answer, decoders_for(coding), announced or 0),
+        )
+
+    def _failure(
+        self, call: _Call, code: FetchCode, what: str, *, hint: str | None = None
+    ) -> FetchFailure:
+        secrets = self._target.secrets
+        shown = f"{redact(call.shown, secrets)}: {redact(what, secrets)}"
+        return FetchFailure(code, shown, hint=hint)
+
+    def _explain(self, call: _Call, error: BaseException) -> FetchFailure:
+        """Give the failure that an exception of the client means."""
+        causes = list(_causes(error))
+        if refusal := next((c for c in causes if isinstance(c, Refused)), None):
+            return self._failure(call, "EGRESS_BLOCKED", str(refusal), hint=refusal.hint)
+        if any(isinstance(c, TimeoutError) for c in causes) or _has_errno(causes, errno.ETIMEDOUT):
+            limit = self._settings.connect_timeout_s
+            return self._failure(
+                call, "ETIMEDOUT", f"no connection to the host within {limit:g} seconds"
+            )
+        if tls := next(
+            (c for c in causes if isinstance(c, (ssl.SSLError, ssl.CertificateError))), None
+        ):
+            return self._failure(
+                call, "TLS", f"no secure connection: {_tls_reason(tls)}",
+                hint="for a private certificate authority set MOLTLER_CA_FILE",
+            )  # fmt: skip
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return self._failure(
+                call, "ENOTFOUND", f"the host `{call.address.host}` has no address",
+                hint="check the spelling of the address, and the network",
+            )  # fmt: skip
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return self._failure(
+                call, "ECONNREFUSED", f"the proxy refuses the connection with status {error.status}"
+            )
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return self._unconnected(call, error)
+        if any(isinstance(c, LineTooLong) for c in causes):
+            return self._failure(
+                call, "TOO_LARGE", f"a line of the response's head exceeds {_MAX_HEAD_LINE:,} bytes"
+            )
+        if isinstance(error, aiohttp.ClientResponseError):
+            return self._failure(call, "ECONNRESET", "the answer is not HTTP")
+        return self._failure(call, "ECONNRESET", "the connection broke before the API answered")
+
+    def _unconnected(self, call: _Call, error: aiohttp.ClientConnectorError) -> FetchFailure:
+        is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
+        whom = "the proxy" if is_proxy else f"`{call.address.authority}`"
+        if error.os_error.errno in {errno.ECONNRESET, errno.EPIPE}:
+            return self._failure(call, "ECONNRESET", f"{whom} broke the connection")
+        if error.os_error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
+            return self._failure(call, "ECONNREFUSED", f"{whom} cannot be reached from here")
+        return self._failure(
+            call, "ECONNREFUSED", f"{whom} refuses the connection",
+            hint="check host and port, and whether the service is running",
+        )  # fmt: skip
+
+
+class _GateFailed(Exception):  # noqa: N818 - a signal between two functions here
+    """The caller's `before_write` failed, so nothing was sent."""
+
+    def __init__(self, reason: Exception) -> None:
+        self.reason = reason
+        super().__init__()
+
+
+class _Broken(Exception):  # noqa: N818 - a signal between two functions here
+    """A fresh connection broke before the head had arrived."""
+
+
+class _Body(AsyncIterator[bytes]):
+    """The decoded pieces of a body; reads no further than it is asked to."""
+
+    def __init__(
+        self,
+        transport: HttpTransport,
+        call: _Call,
+        answer: aiohttp.ClientResponse,
+        decoders: list[Decoder],
+        announced: int,
+    ) -> None:
+        self._announced = announced
+        self._transport = transport
+        self._call = call
+        self._answer = answer
+        self._decoders = decoders
+        self._decoded: Iterator[bytes] = iter(())
+        self._size = 0
+        self._limit = transport._settings.max_response_bytes  # noqa: SLF001 - same module
+        self._closed = False
+
+    async def __anext__(self) -> bytes:
+        if self._closed:
+            raise StopAsyncIteration
+        finished = False
+        try:
+            piece = await self._next()
+            finished = True
+        except (CorruptBody, aiohttp.ClientError, EOFError, OSError) as error:
+            raise self._explained(error) from error
+        finally:
+            # A cancelled or failed read leaves the rest of the body on the wire.
+            if not finished:
+                self._closed = True
+                self._answer.close()
+        if not piece:
+            await self.aclose()
+            raise StopAsyncIteration
+        return piece
+
+    async def aclose(self) -> None:
+        """Release the connection: back to the pool after a whole body, else closed."""
+        self._closed = True
+        self._answer.release()
+
+    async def _next(self) -> bytes:
+        if self._announced > self._limit:
+            raise self._too_large(self._announced)
+        while True:
+            piece = next(self._decoded, b"")
+            if not piece:
+                coded = await self._answer.content.readany()
+                if not coded:
+                    break
+                if self._decoders:
+                    self._decoded = decode(self._decoders, coded)
+                    continue
+                piece = coded
+            self._size += len(piece)
+            if self._size > self._limit:
+                raise self._too_large(self._size)
+            return piece
+        if not all(decoder.is_complete for decoder in self._decoders):
+            raise EOFError
+        return b""
+
+    def _too_large(self, size: int) -> FetchFailure:
+        return self._transport._failure(  # noqa: SLF001 - same module
+            self._call, "TOO_LARGE",
+            f"the response body has {size:,} bytes or more; allowed are {self._limit:,}",
+            hint="ask the API for smaller pages",
+        )  # fmt: skip
+
+    def _explained(self, error: Exception) -> FetchFailure:
+        what = "the response body ended early"
+        if isinstance(error, CorruptBody):
+            what = f"the response body is not what its Content-Encoding says: {error}"
+        return self._transport._failure(self._call, "ECONNRESET", what)  # noqa: SLF001 - same module
+
+
+def unseal(call: _Call, target: ResolvedConnector, policy: HostPolicy) -> _Call:
+    """Give the call with its sealed secrets opened, for an address that was judged already.
+
+    This is the one place where secrets enter a request. Today handlers hold plain values, so
+    nothing is replaced and only the rule about the way they travel is applied; when handlers get
+    sealed texts (LANGUAGE §5.4) they are opened here, with the escaping of their place.
+
+    Raises:
+        FetchFailure: A secret would travel unencrypted (SECRET_OVER_HTTP).
+    """
+    if policy.allows_secret(call.address) or not _carries_secret(call, target):
+        return call
+    shown = redact(call.shown, target.secrets)
+    raise FetchFailure(
+        "SECRET_OVER_HTTP",
+        f"{shown}: a secret may not travel over plain http to `{call.address.authority}`",
+        hint="use https, or name the host with http:// in the instance's CONFIG",
+    )
+
+
+def _carries_secret(call: _Call, target: ResolvedConnector) -> bool:
+    body = (call.body or b"").decode("utf-8", "replace")
+    texts = [call.address.target, call.address.credentials or "", body]
+    return any(_holds_secret(t, target) for t in (*texts, *(v for _, v in call.headers)))
+
+
+def _holds_secret(text: str, target: ResolvedConnector) -> bool:
+    return redact(text, target.secrets) != text
+
+
+def _without_secrets(call: _Call, target: ResolvedConnector) -> _Call:
+    """Give the call without credentials, for a hop to another scheme, host or port."""
+    kept = [
+        (name, value)
+        for name, value in call.headers
+        if name.lower() not in _CREDENTIALS and not _holds_secret(value, target)
+    ]
+    body = call.body
+    if body is not None and _holds_secret(body.decode("utf-8", "replace"), target):
+        body = None
+    return replace(call, headers=tuple(kept), body=body)
+
+
+def _with_basic(call: _Call) -> _Call:
+    """Give the call with the credentials of its address as a header, as fetch sends them."""
+    if not call.address.credentials or any(n.lower() == "authorization" for n, _ in call.headers):
+        return call
+    encoded = base64.b64encode(call.address.credentials.encode()).decode()
+    return replace(call, headers=(*call.headers, ("Authorization", f"Basic {encoded}")))
+
+
+def _once(callback: Callable[[], None] | None) -> Callable[[], Awaitable[None]] | None:
+    """Make a callback an awaitable that runs it in a worker thread, the first time only."""
+    if callback is None:
+        return None
+    called = False
+
+    async def run() -> None:
+        nonlocal called
+        if not called:
+            called = True
+            try:
+                await asyncio.to_thread(callback)
+            except Exception as error:
+                raise _GateFailed(error) from error  # it must not look like a network failure
+
+    return run
+
+
+def _with_port(address: WebAddress) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}"
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(ca_file)
+    return context
+
+
+def _tls_reason(error: Exception) -> str:
+    reason = getattr(error, "verify_message", None) or getattr(error, "reason", None)
+    return str(reason or error).rstrip(".")[:200]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _has_errno(causes: list[BaseException], number: int) -> bool:
+    return any(isinstance(c, OSError) and c.errno == number for c in causes)
