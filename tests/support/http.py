@@ -203,6 +203,7 @@ class HttpServer:
         self.ca_file: Path | None = None
         self._routes: list[tuple[str, str, Route]] = []
         self._arrived = threading.Condition()
+        self._over = 0
         self._closing = threading.Event()
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -255,6 +256,12 @@ class HttpServer:
             if not self._arrived.wait_for(lambda: len(self.requests) >= count, timeout):
                 raise TimeoutError(f"{len(self.requests)} of {count} requests came: {self.paths}")
 
+    def wait_closed(self, count: int, timeout: float = 20) -> None:
+        """Wait until that many connections in all are over."""
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: self._over >= count, timeout):
+                raise TimeoutError(f"{self._over} of {count} connections are over")
+
     def drop_idle(self) -> None:
         """Close every open connection from the server's side."""
         for sock in list(self._sockets):
@@ -303,8 +310,14 @@ class HttpServer:
         finally:
             self._sockets.discard(sock)
             sock.close()
+            with self._arrived:
+                self._over += 1
+                self._arrived.notify_all()
 
     def _exchange(self, sock: socket.socket, reader: Any, number: int) -> bool:
+        if reader.peek(1)[:1] == b"\x16":  # a TLS greeting
+            sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            return False
         request = _read_request(reader, number)
         if request is None:
             return False

@@ -400,7 +400,7 @@ class HttpTransport:
     def _unconnected(self, call: _Call, error: aiohttp.ClientConnectorError) -> FetchFailure:
         is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
         whom = "the proxy" if is_proxy else f"`{call.address.authority}`"
-        if error.os_error.errno in {errno.ECONNRESET, errno.EPIPE}:
+        if isinstance(error.os_error, (ConnectionResetError, ConnectionAbortedError)):
             return self._failure(call, "ECONNRESET", f"{whom} broke the connection")
         if error.os_error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
             return self._failure(call, "ECONNREFUSED", f"{whom} cannot be reached from here")
