@@ -494,3 +494,10 @@ def test_closing_twice_is_harmless(loop: LoopThread, connect: Connect) -> None:
     client = connect({})
     loop.run(client.transport.close())
     loop.run(client.transport.close())
+
+
+def test_a_closed_transport_opens_nothing_again(http_server: HttpServer, connect: Connect) -> None:
+    client = connect({"api_url": http_server.url})
+    client.loop.run(client.transport.close())
+    assert client.fails("GET", http_server.url + "/items").code == "ECONNRESET"
+    assert http_server.connections == 0

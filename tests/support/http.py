@@ -28,7 +28,8 @@ int (a status with an empty JSON object), a `Response`, or one of the ways to mi
     Response(..., body_gate=event)  the head and half of the body leave, the rest waits
     Response(..., then="close")     closes the connection after the answer, unannounced; or "reset"
 
-No sleeps: `wait_requests(n)` waits until n requests have come, `gone` is set once a client has
+No sleeps: `wait_requests(n)` waits until n requests have come, `wait_closed(n)` until n
+connections are over, `gone` is set once a client has
 left while a gate held its answer. `connections` counts accepted connections and every request
 says on which one it came, so keep-alive can be counted; `drop_idle()` closes all connections.
 
@@ -56,10 +57,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
-
-import brotli
-import trustme
-import zstandard
 
 _REASONS = {200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently", 302: "Found",
             303: "See Other", 304: "Not Modified", 307: "Temporary Redirect",
@@ -159,6 +156,9 @@ def truncated_chunked(body: Any) -> Response:
 
 
 def compressed(body: Any, encoding: str) -> Response:
+    import brotli
+    import zstandard
+
     encoded, content_type = _encode(body)
     packed = {
         "gzip": gzip.compress,
@@ -269,6 +269,8 @@ class HttpServer:
                 sock.shutdown(socket.SHUT_RDWR)
 
     def _make_certificates(self) -> None:
+        import trustme  # loads all of cryptography, which few tests need
+
         authority, other = trustme.CA(), trustme.CA()
         names = (
             ("other.example",) if self.tls == "wrong_host" else ("localhost", "127.0.0.1", "::1")

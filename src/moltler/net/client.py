@@ -111,6 +111,7 @@ class HttpTransport:
         self._settings = settings
         self._policy: HostPolicy = policy_of(target)
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._opening = asyncio.Lock()
         self._used: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
         self._in_flight = asyncio.Semaphore(settings.max_in_flight)
@@ -147,6 +148,7 @@ class HttpTransport:
 
     async def close(self) -> None:
         """Close the connections; may be repeated."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -225,6 +227,8 @@ class HttpTransport:
     async def _exchange(
         self, call: _Call, gate: Callable[[], Awaitable[None]] | None
     ) -> aiohttp.ClientResponse:
+        if self._closed:
+            raise self._failure(call, "ECONNRESET", "the instance's connections are closed")
         session = await self._open()
         while True:
             try:
