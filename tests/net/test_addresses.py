@@ -103,7 +103,7 @@ LOCATIONS = [
     ("", "https://a.example:8443/x/y?q"),
     ("https:z", "https://a.example:8443/x/z"),
     ("http:z", "http://z/"),
-    ("/caf\udcc3\udca9", "https://a.example:8443/caf%C3%A9"),
+    ("/x\udcc3\udca9", "https://a.example:8443/x%C3%A9"),
 ]
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import errno
 import io
 import re
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import cast
 
@@ -21,6 +20,16 @@ from yarl import URL
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchCode, FetchFailure, HttpRequest, HttpResponse
 from moltler.net.address import BadAddress, WebAddress, parse_address, resolve
+from moltler.net.call import (
+    FORBIDDEN_METHODS,
+    OF_THE_BODY,
+    OF_THE_CONNECTION,
+    TOKEN,
+    Call,
+    unseal,
+    with_basic,
+    without_secrets,
+)
 from moltler.net.decode import ACCEPTED, CorruptBody, Decoder, decode, decoders_for
 from moltler.net.limits import TokenBucket, WaitClock
 from moltler.net.policy import HostPolicy, Refused, is_loopback, policy_of
@@ -33,20 +42,7 @@ _MAX_HEAD_LINE = 1 << 20
 _MAX_HEADERS = 1000
 _LARGE_BODY = 1 << 20
 _READ_SIZE = 1 << 18
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
-_OF_THE_BODY = frozenset(
-    {"content-encoding", "content-language", "content-location", "content-type", "content-length"}
-)
-_OF_THE_CONNECTION = frozenset(
-    {"connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te",
-     "trailer", "transfer-encoding", "upgrade"}
-)  # fmt: skip
-# What fetch forbids to set: a handler must not speak to another virtual host or split requests.
-
-Headers = tuple[tuple[str, str], ...]
 
 
 class _Lost(Exception):  # noqa: N818 - a signal between two functions here
@@ -75,25 +71,6 @@ class _Request(aiohttp.ClientRequest):
             if protocol is None or not protocol.is_connected():
                 raise _Lost(anything_left=False)
         return await super().send(conn)
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One request of a chain of redirects."""
-
-    method: str
-    address: WebAddress
-    headers: Headers
-    body: bytes | None
-
-    @property
-    def is_write(self) -> bool:
-        return self.method not in {"GET", "HEAD"}
-
-    @property
-    def shown(self) -> str:
-        """Method, host and path; the query may hold secrets."""
-        return f"{self.method} {self.address.authority}{self.address.path}"
 
 
 class HttpTransport:
@@ -153,17 +130,17 @@ class HttpTransport:
         if session is not None:
             await session.close()
 
-    def _first_call(self, request: HttpRequest) -> _Call:
+    def _first_call(self, request: HttpRequest) -> Call:
         try:
             address = parse_address(request.url)
         except BadAddress as error:
             shown = redact(request.url.partition("?")[0][:80], self._target.secrets)
             raise FetchFailure("EGRESS_BLOCKED", f"`{shown}` is no address: {error}") from error
-        call = _Call(request.method.upper(), address, request.headers, request.body)
-        if not _TOKEN.fullmatch(call.method) or call.method in _FORBIDDEN_METHODS:
+        call = Call(request.method.upper(), address, request.headers, request.body)
+        if not TOKEN.fullmatch(call.method) or call.method in FORBIDDEN_METHODS:
             raise self._failure(call, "EGRESS_BLOCKED", "this method may not be sent")
         for name, value in call.headers:
-            if not _TOKEN.fullmatch(name) or re.search("[\r\n\0]", value):
+            if not TOKEN.fullmatch(name) or re.search("[\r\n\0]", value):
                 raise self._failure(
                     call, "EGRESS_BLOCKED", f"the header `{name[:80]!a}` holds a line break or "
                     "another character that headers may not have",
@@ -173,10 +150,10 @@ class HttpTransport:
                 call, "TOO_LARGE", f"the request body has {len(call.body):,} bytes; "
                 f"allowed are {self._settings.max_request_bytes:,}",
             )  # fmt: skip
-        kept = [(n, v) for n, v in call.headers if n.lower() not in _OF_THE_CONNECTION]
-        return _with_basic(replace(call, headers=tuple(kept)))
+        kept = [(n, v) for n, v in call.headers if n.lower() not in OF_THE_CONNECTION]
+        return with_basic(replace(call, headers=tuple(kept)))
 
-    def _judge(self, call: _Call) -> None:
+    def _judge(self, call: Call) -> None:
         try:
             self._policy.judge(call.address)
         except Refused as refusal:
@@ -185,7 +162,7 @@ class HttpTransport:
             ) from refusal
 
     async def _follow(
-        self, call: _Call, mode: str, gate: Callable[[], Awaitable[None]] | None
+        self, call: Call, mode: str, gate: Callable[[], Awaitable[None]] | None
     ) -> HttpResponse:
         for hop in range(_MAX_REDIRECTS + 1):
             answer = await self._exchange(call, gate)
@@ -204,7 +181,7 @@ class HttpTransport:
             call, "TOO_MANY_REDIRECTS", f"the API redirected more than {_MAX_REDIRECTS} times"
         )
 
-    def _next_call(self, call: _Call, status: int, location: str) -> _Call:
+    def _next_call(self, call: Call, status: int, location: str) -> Call:
         """Give the request that follows a redirect (fetch standard, HTTP-redirect fetch)."""
         try:
             address = resolve(call.address, location)
@@ -216,16 +193,16 @@ class HttpTransport:
             ) from error
         following = replace(call, address=address)
         if (status in {301, 302} and call.method == "POST") or (status == 303 and call.is_write):
-            headers = tuple(h for h in call.headers if h[0].lower() not in _OF_THE_BODY)
+            headers = tuple(h for h in call.headers if h[0].lower() not in OF_THE_BODY)
             following = replace(following, method="GET", headers=headers, body=None)
         if address.origin != call.address.origin:
-            following = _without_secrets(following, self._target)
+            following = without_secrets(following, self._target)
         self._judge(following)
-        following = _with_basic(following)
+        following = with_basic(following)
         return unseal(following, self._target, self._policy)
 
     async def _exchange(
-        self, call: _Call, gate: Callable[[], Awaitable[None]] | None
+        self, call: Call, gate: Callable[[], Awaitable[None]] | None
     ) -> aiohttp.ClientResponse:
         if self._closed:
             raise self._failure(call, "ECONNRESET", "the instance's connections are closed")
@@ -243,7 +220,7 @@ class HttpTransport:
     async def _once(
         self,
         session: aiohttp.ClientSession,
-        call: _Call,
+        call: Call,
         gate: Callable[[], Awaitable[None]] | None,
     ) -> aiohttp.ClientResponse:
         async def watch(
@@ -285,7 +262,7 @@ class HttpTransport:
         except (aiohttp.ClientError, OSError, Refused, _Broken) as error:
             raise self._explain(call, error) from error
 
-    def _headers(self, call: _Call) -> Iterator[tuple[str, str]]:
+    def _headers(self, call: Call) -> Iterator[tuple[str, str]]:
         yield from call.headers
         present = {name.lower() for name, _ in call.headers}
         defaults = {"Accept": "*/*", "Accept-Encoding": ACCEPTED, "User-Agent": "moltler"}
@@ -342,7 +319,7 @@ class HttpTransport:
         )
 
     def _response(
-        self, call: _Call, answer: aiohttp.ClientResponse, *, redirected: bool
+        self, call: Call, answer: aiohttp.ClientResponse, *, redirected: bool
     ) -> HttpResponse:
         has_body = call.method != "HEAD" and answer.status not in {204, 304}
         announced = answer.content_length if has_body else 0
@@ -359,13 +336,13 @@ class HttpTransport:
         )
 
     def _failure(
-        self, call: _Call, code: FetchCode, what: str, *, hint: str | None = None
+        self, call: Call, code: FetchCode, what: str, *, hint: str | None = None
     ) -> FetchFailure:
         secrets = self._target.secrets
         shown = f"{redact(call.shown, secrets)}: {redact(what, secrets)}"
         return FetchFailure(code, shown, hint=hint)
 
-    def _explain(self, call: _Call, error: BaseException) -> FetchFailure:
+    def _explain(self, call: Call, error: BaseException) -> FetchFailure:
         """Give the failure that an exception of the client means."""
         causes = list(_causes(error))
         if refusal := next((c for c in causes if isinstance(c, Refused)), None):
@@ -401,7 +378,7 @@ class HttpTransport:
             return self._failure(call, "ECONNRESET", "the answer is not HTTP")
         return self._failure(call, "ECONNRESET", "the connection broke before the API answered")
 
-    def _unconnected(self, call: _Call, error: aiohttp.ClientConnectorError) -> FetchFailure:
+    def _unconnected(self, call: Call, error: aiohttp.ClientConnectorError) -> FetchFailure:
         is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
         whom = "the proxy" if is_proxy else f"`{call.address.authority}`"
         if isinstance(error.os_error, (ConnectionResetError, ConnectionAbortedError)):
@@ -432,7 +409,7 @@ class _Body(AsyncIterator[bytes]):
     def __init__(
         self,
         transport: HttpTransport,
-        call: _Call,
+        call: Call,
         answer: aiohttp.ClientResponse,
         decoders: list[Decoder],
         announced: int,
@@ -504,57 +481,6 @@ class _Body(AsyncIterator[bytes]):
         if isinstance(error, CorruptBody):
             what = f"the response body is not what its Content-Encoding says: {error}"
         return self._transport._failure(self._call, "ECONNRESET", what)  # noqa: SLF001 - same module
-
-
-def unseal(call: _Call, target: ResolvedConnector, policy: HostPolicy) -> _Call:
-    """Give the call with its sealed secrets opened, for an address that was judged already.
-
-    This is the one place where secrets enter a request. Today handlers hold plain values, so
-    nothing is replaced and only the rule about the way they travel is applied; when handlers get
-    sealed texts (LANGUAGE §5.4) they are opened here, with the escaping of their place.
-
-    Raises:
-        FetchFailure: A secret would travel unencrypted (SECRET_OVER_HTTP).
-    """
-    if policy.allows_secret(call.address) or not _carries_secret(call, target):
-        return call
-    shown = redact(call.shown, target.secrets)
-    raise FetchFailure(
-        "SECRET_OVER_HTTP",
-        f"{shown}: a secret may not travel over plain http to `{call.address.authority}`",
-        hint="use https, or name the host with http:// in the instance's CONFIG",
-    )
-
-
-def _carries_secret(call: _Call, target: ResolvedConnector) -> bool:
-    body = (call.body or b"").decode("utf-8", "replace")
-    texts = [call.address.target, call.address.credentials or "", body]
-    return any(_holds_secret(t, target) for t in (*texts, *(v for _, v in call.headers)))
-
-
-def _holds_secret(text: str, target: ResolvedConnector) -> bool:
-    return redact(text, target.secrets) != text
-
-
-def _without_secrets(call: _Call, target: ResolvedConnector) -> _Call:
-    """Give the call without credentials, for a hop to another scheme, host or port."""
-    kept = [
-        (name, value)
-        for name, value in call.headers
-        if name.lower() not in _CREDENTIALS and not _holds_secret(value, target)
-    ]
-    body = call.body
-    if body is not None and _holds_secret(body.decode("utf-8", "replace"), target):
-        body = None
-    return replace(call, headers=tuple(kept), body=body)
-
-
-def _with_basic(call: _Call) -> _Call:
-    """Give the call with the credentials of its address as a header, as fetch sends them."""
-    if not call.address.credentials or any(n.lower() == "authorization" for n, _ in call.headers):
-        return call
-    encoded = base64.b64encode(call.address.credentials.encode()).decode()
-    return replace(call, headers=(*call.headers, ("Authorization", f"Basic {encoded}")))
 
 
 def _once(callback: Callable[[], None] | None) -> Callable[[], Awaitable[None]] | None:
