@@ -37,6 +37,8 @@ class ScanRequest:
     check_sql: str | None = None
     """With a limit: SQL that counts, over the scan's rows, those that pass the local check.
     ``None`` if there is no WHERE."""
+    is_empty: bool = False
+    """The conditions contradict each other: no rows, and no call."""
 
 
 @dataclass(frozen=True, slots=True)
