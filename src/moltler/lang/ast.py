@@ -27,7 +27,7 @@ class Node:
 class Literal(Node):
     """NULL, TRUE, FALSE, a number or a string."""
 
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +232,8 @@ class SqlText(Node):
     """SELECT text taken whole; `text` is the slice of the source without trailing blanks."""
 
     text: str
+    first_positional: int = field(default=0, compare=False)
+    """The number, counted from 0 over the whole script, of its first ``?``."""
 
 
 @dataclass(frozen=True, slots=True)

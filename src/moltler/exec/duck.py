@@ -1,0 +1,306 @@
+"""The only door to DuckDB: locked connections, registered scans, streamed batches, our errors."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import pyarrow as pa
+
+from moltler.errors import MoltlerError, error_class, near_match
+from moltler.exec.border import BorderColumn, border_column, to_border
+
+_SETTINGS = (
+    "SET TimeZone = 'UTC'",
+    # Default buffering pulls hundreds of pages before the first row leaves.
+    "SET streaming_buffer_size = '1KB'",
+    "SET python_enable_replacements = false",
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET allow_community_extensions = false",
+    # As in expressions (LANGUAGE §3.3): a remainder by zero is NULL.
+    "SET error_on_division_by_zero = false",
+)
+_LOCKS = ("SET enable_external_access = false", "SET lock_configuration = true")
+# Functions of LANGUAGE §3.4 that DuckDB lacks, or has with other arguments or another meaning.
+# Macros see each other, so their bodies use DuckDB's list_ names only.
+_MACROS = (
+    "array_prepend(a, x) AS list_prepend(x, a)",
+    "array_remove(a, x) AS list_filter(a, lambda e: e IS DISTINCT FROM x)",
+    "array_distinct(a) AS list_filter(a, lambda e, i: list_position(a, e) = i)",
+    "array_join(a, separator) AS array_to_string(a, separator)",
+    "array_reverse(a) AS list_reverse(a)",
+    "array_flatten(a) AS flatten(a)",
+    "array_slice(a, start, stop) AS list_slice(a, greatest(start, 0) + 1, greatest(stop, 0))",
+    "lpad(s, n) AS system.main.lpad(s, n, ' '), (s, n, c) AS system.main.lpad(s, n, c)",
+    "rpad(s, n) AS system.main.rpad(s, n, ' '), (s, n, c) AS system.main.rpad(s, n, c)",
+)
+# What the language forbids, even where the locked connection would answer.
+_HIDDEN_FUNCTIONS = re.compile(r"__internal|^duckdb_|^pragma_|^pg_")
+
+
+class ArrowSource(Protocol):
+    """Rows that DuckDB may open any number of times, from any of its threads."""
+
+    def __arrow_c_schema__(self) -> object:
+        """Give the schema as a PyCapsule."""
+        ...
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Open a fresh stream and give it as a PyCapsule."""
+        ...
+
+
+def quoted(name: str) -> str:
+    """Give a name as SQL reads it in any case.
+
+    >>> quoted('say "hi"')
+    '"say ""hi"""'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Engine:
+    """DuckDB instances, made ready once and used by one query at a time.
+
+    Opening one takes tens of milliseconds, so idle ones are kept.
+
+    Args:
+        threads: DuckDB's workers for each query; ``None`` for as many as there are processors.
+        idle: How many unused instances are kept.
+    """
+
+    def __init__(self, *, threads: int | None = None, idle: int = 4) -> None:
+        self._threads = threads
+        self._most_idle = idle
+        self._lock = threading.Lock()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._closed = False
+
+    @contextmanager
+    def open(self) -> Iterator[Connection]:
+        """Give a connection for one query; what it registered is gone afterwards."""
+        raw = self._take()
+        connection = Connection(raw)
+        try:
+            yield connection
+        finally:
+            connection.forget()
+            self._give_back(raw)
+
+    def evaluate_constant(self, sql: str, parameters: Mapping[str, object] | None = None) -> object:
+        """Give the value of SQL without tables, an expression or a whole SELECT.
+
+        Raises:
+            MoltlerError: As `Connection.query`, or PLN007 if there is not exactly one value.
+        """
+        text = sql if re.match(r"\s*(select|with|values|from)\b", sql, re.IGNORECASE) else None
+        with self.open() as connection:
+            query = connection.query(text or f"SELECT {sql}", parameters or {})
+            rows = [row for batch in query.batches() for row in _rows(batch, query.columns)]
+        if len(rows) != 1 or len(rows[0]) != 1:
+            raise error_class("PLN007")(
+                "PLN007", f"`{sql}` gives {len(rows)} rows where one value is needed"
+            )
+        return rows[0][0]
+
+    def close(self) -> None:
+        """Close the idle instances; those in use close when their query ends."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for raw in idle:
+            raw.close()
+
+    def _take(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return _open_locked(self._threads)
+
+    def _give_back(self, raw: duckdb.DuckDBPyConnection) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < self._most_idle:
+                self._idle.append(raw)
+                return
+        raw.close()
+
+
+def _open_locked(threads: int | None) -> duckdb.DuckDBPyConnection:
+    raw = duckdb.connect(":memory:")
+    spill = Path(tempfile.gettempdir()) / f"moltler-{uuid.uuid4().hex}"
+    raw.execute(f"SET temp_directory = '{str(spill).replace(chr(39), chr(39) * 2)}'")
+    if threads is not None:
+        raw.execute(f"SET threads = {int(threads)}")
+    for setting in _SETTINGS:
+        raw.execute(setting)
+    for macro in _MACROS:
+        raw.execute(f"CREATE MACRO {macro}")
+    for lock in _LOCKS:
+        raw.execute(lock)
+    return raw
+
+
+class Connection:
+    """One locked connection; used by one thread at a time, but `interrupt` by any."""
+
+    def __init__(self, raw: duckdb.DuckDBPyConnection) -> None:
+        self._raw = raw
+        self._views: list[str] = []
+        self._sources: list[str] = []
+
+    def register(
+        self, name: str, source: ArrowSource, variants: Mapping[str, bool], columns: Sequence[str]
+    ) -> None:
+        """Make a source readable as the table `name`.
+
+        Args:
+            name: The table.
+            source: Rows with exactly `columns`.
+            variants: JSON text columns that become VARIANT, or VARIANT[] where true.
+            columns: In order.
+        """
+        raw_name = f"{name}_pages"
+        self._raw.register(raw_name, source)
+        self._sources.append(raw_name)
+        shown = ", ".join(_exposed(c, variants.get(c)) for c in columns)
+        self._raw.execute(
+            f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT {shown} FROM {quoted(raw_name)}"  # noqa: S608 - names are quoted
+        )
+        self._views.append(name)
+
+    def query(self, sql: str, parameters: Mapping[str, object]) -> Query:
+        """Bind a SELECT; nothing runs before its batches are asked for.
+
+        Raises:
+            MoltlerError: The SQL cannot run as written.
+        """
+        with _translated(self._raw, sql):
+            wanted = self._wanted(sql, parameters)
+            relation = self._raw.sql(sql, params=wanted)
+            if relation is None:
+                raise error_class("PLN006")("PLN006", "only a SELECT gives rows")
+            columns = tuple(
+                border_column(name, type_)
+                for name, type_ in zip(
+                    unique_names(relation.columns), relation.types, strict=True
+                )
+            )
+            if any(c.cast for c in columns):
+                numbered = [f"c{i}" for i in range(len(columns))]
+                shown = ", ".join(
+                    c.cast.format(n) if c.cast else n
+                    for c, n in zip(columns, numbered, strict=True)
+                )
+                relation = self._raw.sql(
+                    f"SELECT {shown} FROM (\n{sql}\n) AS result({', '.join(numbered)})",  # noqa: S608 - the statement itself
+                    params=wanted,
+                )
+        return Query(self._raw, sql, relation, columns)
+
+    def count(self, sql: str, parameters: Mapping[str, object]) -> int:
+        """Give the one number that a query returns."""
+        with _translated(self._raw, sql):
+            reader = self._raw.sql(sql, params=self._wanted(sql, parameters)).to_arrow_reader()
+            return int(reader.read_all().column(0)[0].as_py() or 0)
+
+    def interrupt(self) -> None:
+        """Stop what runs; the thread that runs it gets an error."""
+        self._raw.interrupt()
+
+    def forget(self) -> None:
+        """Drop what was registered."""
+        for view in self._views:
+            self._raw.execute(f"DROP VIEW IF EXISTS {quoted(view)}")
+        for source in self._sources:
+            self._raw.unregister(source)
+        self._views.clear()
+        self._sources.clear()
+
+    def _wanted(self, sql: str, parameters: Mapping[str, object]) -> dict[str, object] | None:
+        if not parameters:
+            return None
+        # DuckDB refuses values for names that the text does not hold.
+        names = {n for s in self._raw.extract_statements(sql) for n in s.named_parameters}
+        return {n: _bindable(v) for n, v in parameters.items() if n in names} or None
+
+
+def _exposed(column: str, is_array: bool | None) -> str:  # noqa: FBT001 - from a mapping
+    name = quoted(column)
+    if is_array is None:
+        return name
+    if is_array:
+        return f"CAST(CAST(CAST({name} AS JSON) AS JSON[]) AS VARIANT[]) AS {name}"
+    return f"CAST(CAST({name} AS JSON) AS VARIANT) AS {name}"
+
+
+def _bindable(value: object) -> object:
+    match value:
+        case dict():
+            return duckdb.Value(json.dumps(value, default=str), duckdb.type("JSON"))
+        case _:
+            return value
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Give every name once: repeated ones get a number.
+
+    >>> unique_names(["id", "name", "id", "id"])
+    ['id', 'name', 'id_1', 'id_2']
+    """
+    taken = set(names)
+    used: set[str] = set()
+    result: list[str] = []
+    for name in names:
+        unique, number = name, 0
+        while unique in used or (number and unique in taken):
+            number += 1
+            unique = f"{name}_{number}"
+        used.add(unique)
+        result.append(unique)
+    return result
+
+
+class Query:
+    """A bound SELECT whose batches have border types (LANGUAGE §3.2)."""
+
+    def __init__(
+        self,
+        raw: duckdb.DuckDBPyConnection,
+        sql: str,
+        relation: duckdb.DuckDBPyRelation,
+        columns: tuple[BorderColumn, ...],
+    ) -> None:
+        self._raw = raw
+        self._sql = sql
+        self._relation = relation
+        self.columns = columns
+        self.schema = pa.schema([(c.name, c.arrow) for c in columns])
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Run it; each step pulls as few pages as DuckDB needs.
+
+        Raises:
+            MoltlerError: DuckDB failed; a scan's own failure is for the caller to re-raise.
+        """
+        with _translated(self._raw, self._sql):
+            reader = self._relation.to_arrow_reader()
+        try:
+            while True:
+                with _translated(self._raw, self._sql):
+                    try:
+                        batch = reader.read_next_batch()
+                    except StopIteration:
+                        return
+                if batch.num_rows:
+                    yield to_border(batch, self.columns, self.schema)
+        finally:
+            reader.close()

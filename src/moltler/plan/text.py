@@ -1,0 +1,303 @@
+"""SELECT text read into a sqlglot tree, and what the language refuses in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.errors import ErrorLevel, SqlglotError
+from sqlglot.errors import ParseError as SqlglotParseError
+from sqlglot.tokens import Token, TokenType
+
+from moltler.errors import Span, error_class
+from moltler.lang.ast import SqlText
+
+VARIABLE = "\ue000"
+"""First character of an identifier that stands for ``@name`` or, with digits, for ``?``."""
+_OPAQUE = "\ue001"
+NILADIC = "\ue002"
+"""First character of a word that SQL reads as a function, unless a field has that name."""
+
+
+class Moltler(DuckDB):
+    """DuckDB's SQL with array indices taken as written; `plan.rewrite` moves their base."""
+
+    INDEX_OFFSET = 0
+
+
+DIALECT = Moltler()
+_ENDS_OPERAND = {
+    TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NUMBER, TokenType.R_PAREN,
+    TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.NULL, TokenType.TRUE, TokenType.FALSE,
+    TokenType.END,
+}  # fmt: skip
+_BEGINS_OPERAND = {
+    TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NUMBER, TokenType.L_PAREN,
+    TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.NULL, TokenType.TRUE, TokenType.FALSE,
+    TokenType.CASE, TokenType.PARAMETER, TokenType.PLACEHOLDER, TokenType.DASH, TokenType.NOT,
+    TokenType.DATE, TokenType.TIMESTAMP, TokenType.INTERVAL,
+}  # fmt: skip
+_NILADIC = {
+    TokenType.CURRENT_DATE, TokenType.CURRENT_TIMESTAMP, TokenType.CURRENT_TIME,
+    TokenType.LOCALTIME, TokenType.LOCALTIMESTAMP,
+}  # fmt: skip
+_BEFORE_TABLE = {TokenType.FROM, TokenType.JOIN, TokenType.COMMA, TokenType.TABLE}
+
+TABLE_FUNCTIONS = ("range", "generate_series", "unnest", "repeat")
+"""Functions that may stand in FROM: pure ones."""
+_REFUSED_FUNCTIONS = (
+    "read_", "parquet_", "sniff_", "duckdb_", "pragma_", "pg_", "has_", "icu_", "sqlite_",
+    "postgres_", "mysql_", "iceberg_", "delta_", "load_", "st_read", "scan_arrow", "arrow_scan",
+    "pandas_scan", "python_", "seq_scan", "index_scan", "test_", "write_log", "parse_duckdb_log",
+    "json_execute_", "json_serialize_plan", "from_substrait", "get_substrait",
+)  # fmt: skip
+_REFUSED_NAMES = {
+    "getenv", "getvariable", "current_setting", "set_config", "nextval", "currval", "query",
+    "query_table", "glob", "current_query", "current_database", "current_schema",
+    "current_schemas", "current_catalog", "txid_current", "in_search_path", "version", "user",
+    "current_user", "session_user", "checkpoint", "force_checkpoint", "summary", "which_secret",
+    "storage_info", "setseed",
+}  # fmt: skip
+_REFUSED_NODES: tuple[tuple[type[exp.Expression], str], ...] = (
+    (exp.DDL, "a statement that changes something"),
+    (exp.DML, "a statement that changes something"),
+    (exp.Command, "an engine command"),
+    (exp.Set, "SET"),
+    (exp.Pragma, "PRAGMA"),
+    (exp.Copy, "COPY"),
+    (exp.Attach, "ATTACH"),
+    (exp.Detach, "DETACH"),
+    (exp.Drop, "DROP"),
+    (exp.Alter, "ALTER"),
+    (exp.Describe, "DESCRIBE inside SELECT"),
+    (exp.Show, "SHOW inside SELECT"),
+    (exp.Summarize, "SUMMARIZE"),
+    (exp.Into, "SELECT INTO"),
+    (exp.Parameter, "a host variable"),
+    (exp.SessionParameter, "a host variable"),
+    (exp.Placeholder, "a host variable"),
+    (exp.PositionalColumn, "a column by number"),
+    (exp.ReadCSV, "a function that reads files"),
+    (exp.ReadParquet, "a function that reads files"),
+    (exp.Lock, "a locking clause"),
+    (exp.Version, "AT (VERSION …)"),
+    (exp.HistoricalData, "AT (…)"),
+)
+# `SELECT … INTO` and INSERT are subclasses of several of these; Select itself is a Query.
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A SELECT as a tree whose nodes can be found in the script."""
+
+    sql: SqlText
+    tree: exp.Expression
+
+    def span(self, node: exp.Expression) -> Span:
+        """Give where a node stands; the whole SELECT if sqlglot does not know."""
+        found = [
+            (i.meta["start"], i.meta["end"])
+            for i in node.find_all(exp.Identifier, exp.Literal)
+            if "start" in i.meta
+        ]
+        if not found:
+            return self.sql.span
+        return _place(self.sql, min(s for s, _ in found), max(e for _, e in found) + 1)
+
+
+def _place(sql: SqlText, start: int, end: int) -> Span:
+    return Span(sql.span.source, sql.span.start + start, sql.span.start + end)
+
+
+def refuse(what: str, span: Span, *, hint: str | None = None) -> NoReturn:
+    """Raise PLN006 for a part of SQL that is not available.
+
+    Raises:
+        PlanError: Always.
+    """
+    raise error_class("PLN006")("PLN006", f"{what} is not available here", hint=hint, span=span)
+
+
+def read_select(sql: SqlText) -> Text:
+    """Read SELECT text into a tree with variables, indices and CONTAINS still unresolved.
+
+    ``@x`` and ``?`` are identifiers that start with `VARIABLE`, ``x CONTAINS y`` is an Overlaps
+    node (which DuckDB does not have otherwise), and indices are as written.
+
+    Raises:
+        ParseError: SYN001, the text is not SQL.
+        PlanError: PLN006, it is SQL that is refused.
+    """
+    try:
+        tokens = list(DIALECT.tokenize(sql.text))
+    except SqlglotError as error:
+        raise error_class("SYN002")(
+            "SYN002", "a string or comment in this SELECT never ends", span=sql.span
+        ) from error
+    tokens = _edit_tokens(sql, tokens)
+    try:
+        parsed = DIALECT.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql.text)
+    except SqlglotParseError as error:
+        raise _syntax_error(sql, tokens, error) from error
+    trees = [tree for tree in parsed if tree is not None]
+    if len(trees) != 1:
+        raise error_class("SYN001")("SYN001", "expected one SELECT", span=sql.span)
+    tree = trees[0]
+    text = Text(sql, tree)
+    if not isinstance(tree, exp.Query | exp.Values):
+        refuse("a statement other than SELECT", sql.span)
+    _check(text)
+    return text
+
+
+def _syntax_error(
+    sql: SqlText, tokens: list[Token], error: SqlglotParseError
+) -> Exception:  # the class that the code maps to
+    where = error.errors[0] if error.errors else {}
+    token = next(
+        (t for t in tokens if t.line == where.get("line") and t.col == where.get("col")), None
+    )
+    span = sql.span if token is None else _place(sql, token.start, token.end + 1)
+    shown = "this SELECT" if token is None else f"`{span.text}`"
+    hint = None
+    if token is not None and token.token_type not in {TokenType.VAR, TokenType.IDENTIFIER}:
+        is_word = span.text.isidentifier()
+        hint = f'a field of that name is written "{span.text}"' if is_word else None
+    return error_class("SYN001")(
+        "SYN001", f"{shown} is not expected here", hint=hint, span=span
+    )
+
+
+def _edit_tokens(sql: SqlText, tokens: list[Token]) -> list[Token]:
+    result: list[Token] = []
+    position = 0
+    positional = sql.first_positional
+    while position < len(tokens):
+        token = tokens[position]
+        following = tokens[position + 1] if position + 1 < len(tokens) else None
+        before = result[-1] if result else None
+        kind = token.token_type
+        step = 1
+        if kind == TokenType.PLACEHOLDER and token.text == "?":
+            token = _identifier(token, f"{VARIABLE}{positional}", token.end)
+            positional += 1
+        elif kind == TokenType.PARAMETER and token.text == "@" and following is not None:
+            if not following.text.isidentifier() or following.start != token.end + 1:
+                at = _place(sql, token.start, token.end + 1)
+                raise error_class("SYN001")("SYN001", "expected a name after `@`", span=at)
+            token = _identifier(token, VARIABLE + following.text, following.end)
+            step = 2
+        elif kind == TokenType.PARAMETER:
+            end = following.end if following is not None else token.end
+            refuse("a host variable", _place(sql, token.start, end + 1), hint="use @name or ?")
+        elif kind == TokenType.OVERLAPS:
+            refuse("OVERLAPS", _place(sql, token.start, token.end + 1))
+        elif kind == TokenType.VAR and _is_infix(token, result, following):
+            matches = token.text.upper() == "MATCHES"
+            token = _retyped(token, TokenType.RLIKE if matches else TokenType.OVERLAPS)
+        elif kind in _NILADIC and not (following and following.token_type == TokenType.L_PAREN):
+            token = _identifier(token, NILADIC + token.text, token.end)
+        elif kind == TokenType.STRING and before is not None and before.token_type in _BEFORE_TABLE:
+            if before.token_type != TokenType.COMMA or _in_from(result):
+                refuse("reading a file", _place(sql, token.start, token.end + 1))
+        elif (
+            kind == TokenType.VAR
+            and following is not None
+            and following.token_type == TokenType.L_PAREN
+            and token.text.lower().startswith(("array_", "list_"))
+            and token.text.lower() != "array_agg"
+        ):
+            # sqlglot rewrites these by other dialects' rules; DuckDB and our macros know them.
+            token = _retyped(token, TokenType.VAR, _OPAQUE + token.text)
+        result.append(token)
+        position += step
+    return result
+
+
+def _in_from(tokens: list[Token]) -> bool:
+    """Tell whether the open clause at the same nesting is FROM."""
+    depth = 0
+    for token in reversed(tokens):
+        if token.token_type == TokenType.R_PAREN:
+            depth += 1
+        elif token.token_type == TokenType.L_PAREN:
+            depth -= 1
+            if depth < 0:
+                return False
+        elif depth == 0 and token.token_type == TokenType.FROM:
+            return True
+        elif depth == 0 and token.token_type in {
+            TokenType.SELECT, TokenType.WHERE, TokenType.ON, TokenType.GROUP_BY, TokenType.HAVING,
+            TokenType.ORDER_BY, TokenType.QUALIFY, TokenType.IN, TokenType.VALUES,
+        }:  # fmt: skip
+            return False
+    return False
+
+
+def _is_infix(token: Token, before: list[Token], following: Token | None) -> bool:
+    if token.text.upper() not in {"CONTAINS", "MATCHES"} or not before or following is None:
+        return False
+    has_not = before[-1].token_type == TokenType.NOT
+    operand = before[-2] if has_not and len(before) > 1 else before[-1]
+    # `NOT contains(a, b)` is the function, `a NOT CONTAINS (b)` the operator.
+    return operand.token_type in _ENDS_OPERAND and following.token_type in _BEGINS_OPERAND
+
+
+def _retyped(token: Token, kind: TokenType, text: str | None = None) -> Token:
+    return Token(
+        kind, text or token.text, line=token.line, col=token.col, start=token.start, end=token.end,
+        comments=token.comments,
+    )  # fmt: skip
+
+
+def _identifier(token: Token, text: str, end: int) -> Token:
+    return Token(
+        TokenType.IDENTIFIER, text, line=token.line, col=token.col, start=token.start, end=end,
+        comments=token.comments,
+    )  # fmt: skip
+
+
+def _check(text: Text) -> None:
+    for node in text.tree.walk():
+        for kind, what in _REFUSED_NODES:
+            if isinstance(node, kind) and not isinstance(node, exp.Query):
+                refuse(what, text.span(node))
+        match node:
+            case exp.Bracket() if any(isinstance(e, exp.Slice) for e in node.expressions):
+                refuse("a slice in brackets", text.span(node), hint="use ARRAY_SLICE(a, from, to)")
+            case exp.Anonymous() | exp.AnonymousAggFunc():
+                name = str(node.this)
+                if name.startswith(_OPAQUE):
+                    node.set("this", name[1:])
+                _check_function(text, node, name.lstrip(_OPAQUE).lower())
+            case exp.CTE() if not isinstance(node.this, exp.Query | exp.Values):
+                refuse("a CTE that is not a SELECT", text.span(node))
+            case exp.Table():
+                _check_table(text, node)
+            case exp.Func():
+                for name in node.sql_names():
+                    _check_function(text, node, name.lower())
+            case _:
+                pass
+
+
+def _check_table(text: Text, node: exp.Table) -> None:
+    source = node.this
+    if isinstance(source, exp.Identifier):
+        return
+    if isinstance(source, exp.GenerateSeries | exp.Unnest | exp.ExplodingGenerateSeries):
+        return
+    name = str(source.this) if isinstance(source, exp.Anonymous) else source.sql_name()
+    if name.lower() not in TABLE_FUNCTIONS:
+        refuse(
+            f"the table function `{name.lower()}`",
+            text.span(node),
+            hint=f"functions that may stand in FROM: {', '.join(TABLE_FUNCTIONS)}",
+        )
+
+
+def _check_function(text: Text, node: exp.Expression, name: str) -> None:
+    if name in _REFUSED_NAMES or name.startswith(_REFUSED_FUNCTIONS) or name.endswith("_scan"):
+        refuse(f"the function `{name}`", text.span(node))

@@ -1,0 +1,381 @@
+// Rows to one page of typed columns, laid out so that the host's Arrow arrays are these bytes.
+//
+// Page: u32 rows | u32 columns | u32 note length | u32 0, then per column
+// u32 kind | u32 validity bytes | u32 offset bytes | u32 data bytes, then the note (JSON) and the
+// buffers of each column in that order; note and buffers are padded to 8 bytes.
+
+import { preview } from "./errors.js";
+import { stringify } from "./json.js";
+
+const UTF8 = 0;
+const INT64 = 1;
+const FLOAT64 = 2;
+const BITS = 3;
+
+const MAX_MISFITS = 100;
+const MAX_DEPTH = 256;
+const INT64_MAX = 2n ** 63n - 1n;
+const INT64_MIN = -(2n ** 63n);
+const MAX_TIME = 8.64e15;
+
+const encoder = new TextEncoder();
+const ObjectPrototype = Object.prototype;
+const getPrototypeOf = Object.getPrototypeOf;
+const hasOwn = Object.hasOwn;
+const keysOf = Object.keys;
+const isArray = Array.isArray;
+const isFinite = Number.isFinite;
+const isSafe = Number.isSafeInteger;
+const isInteger = Number.isInteger;
+const toISO = Function.prototype.call.bind(Date.prototype.toISOString);
+const getTime = Function.prototype.call.bind(Date.prototype.getTime);
+const test = Function.prototype.call.bind(RegExp.prototype.test);
+const trim = Function.prototype.call.bind(String.prototype.trim);
+const join = Function.prototype.call.bind(Array.prototype.join);
+const encode = TextEncoder.prototype.encode.bind(encoder);
+const encodeInto = TextEncoder.prototype.encodeInto.bind(encoder);
+const setBytes = Function.prototype.call.bind(Uint8Array.prototype.set);
+const NUMERIC = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+const WHOLE = /^[+-]?\d+$/;
+
+// Given to the note when a cell does not fit; the cell is NULL.
+class Misfits {
+  constructor() {
+    this.count = 0;
+    this.list = [];
+  }
+  add(row, column, value, reason) {
+    this.count += 1;
+    if (this.list.length < MAX_MISFITS) {
+      this.list[this.list.length] = { row, column, preview: preview(value), reason };
+    }
+  }
+}
+
+const NO_FIT = Symbol("no fit");
+let reason = "";
+
+function misfit(why) {
+  reason = why;
+  return NO_FIT;
+}
+
+function asText(value) {
+  switch (typeof value) {
+    case "string":
+      return value;
+    case "number":
+      return isFinite(value) ? "" + value : null;
+    case "boolean":
+    case "bigint":
+      return "" + value;
+    case "object":
+      if (value instanceof Date) return isFinite(getTime(value)) ? toISO(value) : null;
+  }
+  return misfit("not a text");
+}
+
+function asInteger(value) {
+  switch (typeof value) {
+    case "number":
+      if (isSafe(value)) return value;
+      if (!isFinite(value)) return null;
+      if (!isInteger(value)) return misfit("not a whole number");
+      return asInteger(BigInt(value));
+    case "bigint":
+      return value > INT64_MAX || value < INT64_MIN ? misfit("beyond 64 bits") : value;
+    case "string": {
+      const text = trim(value);
+      if (test(WHOLE, text)) return asInteger(BigInt(text[0] === "+" ? text.slice(1) : text));
+      if (!test(NUMERIC, text)) return misfit("not a whole number");
+      const number = Number(text);
+      return isSafe(number) ? number : misfit("not a whole number");
+    }
+  }
+  return misfit("not a whole number");
+}
+
+function asNumber(value) {
+  switch (typeof value) {
+    case "number":
+      return isFinite(value) ? value : null;
+    case "bigint":
+      return Number(value);
+    case "string":
+      if (test(NUMERIC, trim(value))) return Number(value);
+  }
+  return misfit("not a number");
+}
+
+function asBoolean(value) {
+  if (value === true || value === 1 || value === "true") return 1;
+  if (value === false || value === 0 || value === "false") return 0;
+  return typeof value === "number" && !isFinite(value) ? null : misfit("not a boolean");
+}
+
+// Gives milliseconds, or text that the host reads to the microsecond.
+function asTime(value) {
+  if (typeof value === "string") return value;
+  let time;
+  if (value instanceof Date) time = getTime(value);
+  else if (typeof value === "number") time = value;
+  else return misfit("not a time");
+  if (!isFinite(time)) return null;
+  return Math.abs(time) > MAX_TIME ? misfit("not a time") : Math.floor(time);
+}
+
+// Tells whether JSON.stringify shows the value whole: true, false ("convert it"), or NO_FIT.
+function isPlain(value, depth) {
+  switch (typeof value) {
+    case "string":
+    case "number":
+    case "boolean":
+    case "undefined":
+      return true;
+    case "bigint":
+      return value > INT64_MAX || value < INT64_MIN ? misfit("an integer beyond 64 bits") : true;
+    case "function":
+      return misfit("holds a function");
+    case "symbol":
+      return misfit("holds a symbol");
+  }
+  if (value === null) return true;
+  if (depth > MAX_DEPTH) return misfit("a cycle, or nested too deeply");
+  if (value instanceof Date) return true;
+  if (value instanceof Map || value instanceof Set) return false;
+  let plain = true;
+  if (isArray(value)) {
+    for (let i = 0; i < value.length; i++) {
+      const inner = isPlain(value[i], depth + 1);
+      if (inner === NO_FIT) return NO_FIT;
+      plain &&= inner;
+    }
+    return plain;
+  }
+  if (typeof value.toJSON === "function") return true;
+  for (const key in value) {
+    if (!hasOwn(value, key)) continue;
+    const inner = isPlain(value[key], depth + 1);
+    if (inner === NO_FIT) return NO_FIT;
+    plain &&= inner;
+  }
+  return plain;
+}
+
+function withoutMaps(value, depth) {
+  if (depth > MAX_DEPTH) return misfit("a cycle, or nested too deeply");
+  if (typeof value !== "object" || value === null || value instanceof Date) {
+    return isPlain(value, depth) === NO_FIT ? NO_FIT : value;
+  }
+  if (value instanceof Set) value = [...value];
+  if (isArray(value)) {
+    const out = [];
+    for (let i = 0; i < value.length; i++) {
+      const inner = withoutMaps(value[i], depth + 1);
+      if (inner === NO_FIT) return NO_FIT;
+      out[i] = inner;
+    }
+    return out;
+  }
+  const entries = value instanceof Map ? [...value] : keysOf(value).map((k) => [k, value[k]]);
+  const out = {};
+  for (const [key, item] of entries) {
+    const inner = withoutMaps(item, depth + 1);
+    if (inner === NO_FIT) return NO_FIT;
+    Object.defineProperty(out, String(key), { value: inner, enumerable: true });
+  }
+  return out;
+}
+
+function asJson(value) {
+  const plain = isPlain(value, 0);
+  if (plain === NO_FIT) return NO_FIT;
+  if (plain === false) value = withoutMaps(value, 0);
+  if (value === NO_FIT) return NO_FIT;
+  return stringify(value) ?? null;
+}
+
+function asArray(value) {
+  return isArray(value) || value instanceof Set ? asJson(value) : misfit("not an array");
+}
+
+function asAny(value) {
+  if (typeof value === "number" && !isFinite(value)) return null;
+  if (value instanceof Date && !isFinite(getTime(value))) return null;
+  return asJson(value);
+}
+
+const CONVERT = {
+  string: asText,
+  integer: asInteger,
+  number: asNumber,
+  boolean: asBoolean,
+  timestamp: asTime,
+  date: asTime,
+  array: asArray,
+  document: asAny,
+  any: asAny,
+};
+
+// Gives the column's converted values; undefined, null and misfits are null.
+function convert(rows, name, column, type, misfits) {
+  const as = CONVERT[type];
+  const own = name in ObjectPrototype;
+  const values = new Array(rows.length);
+  let nulls = 0;
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i];
+    const raw = own ? (hasOwn(row, name) ? row[name] : null) : row[name];
+    let value = raw === undefined || raw === null ? null : as(raw);
+    if (value === NO_FIT) {
+      misfits.add(i, column, raw, reason);
+      value = null;
+    }
+    if (value === null) nulls += 1;
+    values[i] = value;
+  }
+  return { values, nulls };
+}
+
+function validity(values, nulls) {
+  if (nulls === 0) return null;
+  const bits = new Uint8Array((values.length + 7) >> 3);
+  for (let i = 0; i < values.length; i++) if (values[i] !== null) bits[i >> 3] |= 1 << (i & 7);
+  return bits;
+}
+
+function texts(values, nulls) {
+  const n = values.length;
+  const offsets = new Int32Array(n + 1);
+  // join() writes nothing for null. If every character took one byte, lengths are offsets.
+  const joined = join(values, "");
+  let data = encode(joined);
+  if (data.length === joined.length) {
+    let end = 0;
+    for (let i = 0; i < n; i++) {
+      const value = values[i];
+      if (value !== null) end += value.length;
+      offsets[i + 1] = end;
+    }
+  } else {
+    data = new Uint8Array(joined.length * 3);
+    let end = 0;
+    for (let i = 0; i < n; i++) {
+      const value = values[i];
+      if (value !== null) end += encodeInto(value, data.subarray(end)).written;
+      offsets[i + 1] = end;
+    }
+    data = data.subarray(0, end);
+  }
+  return {
+    kind: UTF8,
+    parts: [validity(values, nulls), new Uint8Array(offsets.buffer), data],
+  };
+}
+
+function integers(values, nulls) {
+  const n = values.length;
+  const data = new BigInt64Array(n);
+  const words = new Int32Array(data.buffer);
+  for (let i = 0; i < n; i++) {
+    const value = values[i];
+    if (value === null) continue;
+    if (typeof value === "bigint") {
+      data[i] = value;
+    } else {
+      // Two halves are many times faster than a BigInt for each cell.
+      words[2 * i] = value | 0;
+      words[2 * i + 1] = Math.floor(value / 4294967296);
+    }
+  }
+  return { kind: INT64, parts: [validity(values, nulls), null, new Uint8Array(data.buffer)] };
+}
+
+function numbers(values, nulls) {
+  const data = new Float64Array(values.length);
+  for (let i = 0; i < values.length; i++) data[i] = values[i] === null ? 0 : values[i];
+  return { kind: FLOAT64, parts: [validity(values, nulls), null, new Uint8Array(data.buffer)] };
+}
+
+function booleans(values, nulls) {
+  const data = new Uint8Array((values.length + 7) >> 3);
+  for (let i = 0; i < values.length; i++) if (values[i] === 1) data[i >> 3] |= 1 << (i & 7);
+  return { kind: BITS, parts: [validity(values, nulls), null, data] };
+}
+
+function times(values, nulls) {
+  let hasText = false;
+  for (let i = 0; i < values.length && !hasText; i++) hasText = typeof values[i] === "string";
+  if (!hasText) return integers(values, nulls);
+  for (let i = 0; i < values.length; i++) {
+    if (typeof values[i] === "number") values[i] = toISO(new Date(values[i]));
+  }
+  return texts(values, nulls);
+}
+
+const LAY_OUT = {
+  string: texts,
+  integer: integers,
+  number: numbers,
+  boolean: booleans,
+  timestamp: times,
+  date: times,
+  array: texts,
+  document: texts,
+  any: texts,
+};
+
+const padded = (length) => (length + 7) & ~7;
+
+// `columns` is a list of [name, type]. Gives the page's bytes after `room` free bytes.
+export function encodePage(rows, columns, room) {
+  const misfits = new Misfits();
+  const laid = [];
+  for (let i = 0; i < columns.length; i++) {
+    const [name, type] = columns[i];
+    const { values, nulls } = convert(rows, name, i, type, misfits);
+    laid[i] = LAY_OUT[type](values, nulls);
+  }
+  const note = misfits.count
+    ? encode(stringify({ count: misfits.count, misfits: misfits.list }))
+    : new Uint8Array(0);
+  let size = 16 + 16 * laid.length + padded(note.length);
+  for (const { parts } of laid) for (const part of parts) if (part) size += padded(part.length);
+  const bytes = new Uint8Array(room + size);
+  const view = new DataView(bytes.buffer, room);
+  view.setUint32(0, rows.length, true);
+  view.setUint32(4, laid.length, true);
+  view.setUint32(8, note.length, true);
+  let at = 16;
+  for (const { kind, parts } of laid) {
+    view.setUint32(at, kind, true);
+    for (let i = 0; i < 3; i++) view.setUint32(at + 4 + 4 * i, parts[i]?.length ?? 0, true);
+    at += 16;
+  }
+  setBytes(bytes, note, room + at);
+  at += padded(note.length);
+  for (const { parts } of laid) {
+    for (const part of parts) {
+      if (!part) continue;
+      setBytes(bytes, part, room + at);
+      at += padded(part.length);
+    }
+  }
+  return bytes;
+}
+
+// Tells what a row is if it is not an object with keys, else null.
+export function notARow(row) {
+  if (typeof row !== "object" || row === null) return row === null ? "null" : typeof row;
+  const prototype = getPrototypeOf(row);
+  if (prototype === ObjectPrototype || prototype === null) return null;
+  if (isArray(row)) return "array";
+  const tag = ObjectPrototype.toString.call(row);
+  return tag === "[object Object]" ? null : tag.slice(8, -1);
+}
+
+// Gives {text} for a value that JSON can show, else {reason}.
+export function toJson(value) {
+  const text = asAny(value);
+  return text === NO_FIT ? { reason } : { text: text ?? "null" };
+}

@@ -1,0 +1,208 @@
+// fetch as a message to the host: the native Request, Response and Headers around a frame.
+
+import { FetchError, ofJson } from "./errors.js";
+import { parseExactly, stringify } from "./json.js";
+
+const FETCH = 38;
+const ABORT = 39;
+const PULL = 40;
+const MAX_IN_FLIGHT = 32;
+const NO_BODY = new Set([101, 103, 204, 205, 304]);
+
+const NativeRequest = Request;
+const NativeResponse = Response;
+const NativeStream = ReadableStream;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const arrayBuffer = Function.prototype.call.bind(Request.prototype.arrayBuffer);
+const text = Function.prototype.call.bind(Response.prototype.text);
+const clone = Function.prototype.call.bind(Response.prototype.clone);
+const parseDate = Date.parse;
+const now = Date.now;
+
+// What the native constructor cannot be told about a response.
+const facts = new WeakMap();
+for (const name of ["url", "redirected", "status", "ok"]) {
+  const native = Object.getOwnPropertyDescriptor(NativeResponse.prototype, name);
+  Object.defineProperty(NativeResponse.prototype, name, {
+    ...native,
+    get() {
+      return facts.get(this)?.[name] ?? native.get.call(this);
+    },
+  });
+}
+NativeResponse.prototype.clone = function () {
+  const copy = clone(this);
+  if (facts.has(this)) facts.set(copy, facts.get(this));
+  return copy;
+};
+NativeResponse.prototype.json = async function json() {
+  const body = await text(this);
+  try {
+    return parseExactly(body);
+  } catch (error) {
+    ofJson.add(error);
+    throw error;
+  }
+};
+
+function secondsToWait(header) {
+  if (/^\d+$/.test(header)) return Number(header);
+  const date = parseDate(header);
+  return Number.isNaN(date) ? undefined : Math.max(0, (date - now()) / 1000);
+}
+
+// `send(kind, id, ...parts)` writes a frame, `current()` gives the running call, `turn(call)`
+// waits until the host wants the call to go on, `waits(call, ±1)` counts what it waits for.
+export function makeFetch({ send, current, turn, waits }) {
+  const exchanges = new Map();
+  const queue = [];
+  let last = 0;
+
+  function settle(exchange) {
+    if (exchange.settled) return;
+    exchange.settled = true;
+    exchange.signal?.removeEventListener("abort", exchange.onAbort);
+    waits(exchange.call, -1);
+  }
+
+  function close(exchange) {
+    if (!exchanges.delete(exchange.id)) return;
+    exchange.call.exchanges.delete(exchange);
+    settle(exchange);
+    while (queue.length && exchanges.size < MAX_IN_FLIGHT) queue.shift()();
+  }
+
+  function abort(exchange, why) {
+    if (!exchanges.has(exchange.id)) return;
+    send(ABORT, exchange.id);
+    close(exchange);
+    exchange.reject(why);
+    exchange.fail?.(why);
+  }
+
+  async function fetch(input, init = undefined) {
+    const request = new NativeRequest(input, init);
+    const call = current();
+    if (!call) throw new DOMException("the call has ended", "AbortError");
+    const signal = request.signal;
+    signal.throwIfAborted();
+    const body = request.body ? new Uint8Array(await arrayBuffer(request)) : null;
+    await turn(call);
+    waits(call, 1);
+    try {
+      while (exchanges.size >= MAX_IN_FLIGHT) await new Promise((go) => queue.push(go));
+      signal.throwIfAborted();
+      if (call.done) throw new DOMException("the call has ended", "AbortError");
+    } catch (error) {
+      waits(call, -1);
+      throw error;
+    }
+    return await new Promise((resolve, reject) => {
+      const exchange = { id: ++last, call, signal, resolve, reject, settled: false };
+      exchange.onAbort = () => abort(exchange, signal.reason);
+      signal.addEventListener("abort", exchange.onAbort);
+      exchanges.set(exchange.id, exchange);
+      call.exchanges.add(exchange);
+      const head = encoder.encode(stringify({
+        call: call.id,
+        method: request.method,
+        url: request.url,
+        headers: [...request.headers],
+        redirect: request.redirect,
+        body: body !== null,
+      }));
+      send(FETCH, exchange.id, new Uint8Array(new Uint32Array([head.length]).buffer), head, body);
+    });
+  }
+
+  function streamOf(exchange) {
+    let controller;
+    let pulled = null;
+    exchange.fail = (error) => {
+      pulled?.();
+      controller.error(error);
+    };
+    exchange.chunk = (flag, bytes) => {
+      waits(exchange.call, -1);
+      if (flag === 0) {
+        controller.enqueue(bytes.slice());
+      } else if (flag === 1) {
+        close(exchange);
+        controller.close();
+      } else {
+        close(exchange);
+        const { code, message } = JSON.parse(decoder.decode(bytes));
+        controller.error(new FetchError(message, code));
+      }
+      pulled?.();
+    };
+    return new NativeStream({
+      start(given) {
+        controller = given;
+      },
+      pull() {
+        waits(exchange.call, 1);
+        send(PULL, exchange.id);
+        return new Promise((resolve) => {
+          pulled = resolve;
+        });
+      },
+      cancel() {
+        if (!exchanges.has(exchange.id)) return;
+        send(ABORT, exchange.id);
+        close(exchange);
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  function onReply(id, payload) {
+    const exchange = exchanges.get(id);
+    if (!exchange) return;
+    const length = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
+    const head = JSON.parse(decoder.decode(payload.subarray(4, 4 + length)));
+    const { call } = exchange;
+    if (head.error) {
+      close(exchange);
+      exchange.reject(new FetchError(head.error.message, head.error.code));
+      return;
+    }
+    const { status } = head;
+    let body = null;
+    if (head.whole) {
+      if (!NO_BODY.has(status)) body = payload.slice(4 + length);
+      close(exchange);
+    } else {
+      settle(exchange);
+      body = streamOf(exchange);
+      exchange.reject = () => {};
+    }
+    if (status >= 400) call.status = status;
+    const isNative = status >= 200 && status <= 599;
+    const response = new NativeResponse(body, {
+      status: isNative ? status : 200,
+      statusText: head.status_text,
+      headers: head.headers,
+    });
+    facts.set(response, {
+      url: head.url,
+      redirected: head.redirected,
+      ...isNative ? {} : { status, ok: false },
+    });
+    if (status === 429 || status === 503) {
+      const header = response.headers.get("Retry-After");
+      if (header !== null) call.retryAfter = secondsToWait(header.trim()) ?? call.retryAfter;
+    }
+    exchange.resolve(response);
+  }
+
+  function onChunk(id, payload) {
+    exchanges.get(id)?.chunk?.(payload[0], payload.subarray(1));
+  }
+
+  function abortAll(call, why = new DOMException("the call has ended", "AbortError")) {
+    for (const exchange of [...call.exchanges]) abort(exchange, why);
+  }
+
+  return { fetch, onReply, onChunk, abortAll };
+}

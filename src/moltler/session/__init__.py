@@ -1,0 +1,1 @@
+"""Text to statements to one use case each."""
