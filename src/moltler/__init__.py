@@ -1,10 +1,10 @@
 """Moltler: connectors to HTTP APIs as text, queried with SQL.
 
-    import moltler
+import moltler
 
-    with moltler.connect() as session:
-        for row in session.execute("SELECT id, name FROM shop.items LIMIT 5").dicts():
-            print(row)
+with moltler.connect() as session:
+    for row in session.execute("SELECT id, name FROM shop.items LIMIT 5").dicts():
+        print(row)
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from moltler.errors import (
 if TYPE_CHECKING:
     from moltler.compose import connect
     from moltler.exec.result import Result
-    from moltler.session import Session
+    from moltler.session.session import Session
 
 __all__ = [
     "AssertionFailed",
@@ -62,7 +62,7 @@ __all__ = [
 _LATE = {
     "connect": "moltler.compose",
     "Result": "moltler.exec.result",
-    "Session": "moltler.session",
+    "Session": "moltler.session.session",
 }
 
 

@@ -41,8 +41,21 @@ class SecretStore(Protocol):
         ...
 
 
+class Waits(Protocol):
+    """Counts time that no time limit counts; read on the loop thread."""
+
+    def read(self) -> float:
+        """Give the seconds so far, with a wait that is still going on."""
+        ...
+
+
 class Transport(Protocol):
     """Sends the requests of one instance; lives on the loop thread."""
+
+    @property
+    def waits(self) -> Waits:
+        """The time its requests spent in the queue and the throttle."""
+        ...
 
     async def send(
         self, request: HttpRequest, *, before_write: Callable[[], None] | None = None
@@ -83,6 +96,22 @@ class PageStream(Protocol):
         ...
 
 
+class WriteWatch(Protocol):
+    """Told about the requests of one action that may change something (LANGUAGE §8.2)."""
+
+    def sent(self) -> None:
+        """Note that one begins to leave; called in a worker thread, before its first byte."""
+        ...
+
+    def answered(self) -> None:
+        """Note that its answer has begun to arrive; called on the loop thread."""
+        ...
+
+    def lost(self) -> None:
+        """Note that the rest of its answer was lost; called on the loop thread."""
+        ...
+
+
 class Handlers(Protocol):
     """Runs the JavaScript of connectors for synchronous callers."""
 
@@ -96,7 +125,7 @@ class Handlers(Protocol):
         action: Action,
         parameters: Mapping[str, JsonValue],
         *,
-        before_write: Callable[[], None] | None = None,
+        watch: WriteWatch | None = None,
     ) -> JsonValue:
         """Run an action and give what it returned; ``undefined`` is ``None``."""
         ...

@@ -41,6 +41,7 @@ from moltler.model import (
     Handler,
     PushDown,
 )
+from moltler.ports import WriteWatch
 from moltler.schema import TYPE_NAMES, DataType, JsonValue, Property, Schema
 
 Row = Mapping[str, Any]
@@ -211,7 +212,7 @@ class PythonHandlers:
         action: Action,
         parameters: Mapping[str, JsonValue],
         *,
-        before_write: Callable[[], None] | None = None,
+        watch: WriteWatch | None = None,
     ) -> JsonValue:
         """Refuse: actions are not for these handlers."""
         raise NotImplementedError

@@ -15,6 +15,9 @@ from moltler.model import (
     TypeEntry,
 )
 
+LOCAL_DESTINATION = "local"
+"""The destination of every home; instances and destinations share no name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
@@ -334,6 +337,13 @@ class Catalog:
                 "CAT003",
                 f"a connector cannot be called `{connector.name}`",
                 hint="CREATE CONNECTOR reads that word as something else; choose another name",
+                span=span,
+            )
+        elif connector.name.lower() == LOCAL_DESTINATION:
+            raise LookupFailed(
+                "CAT003",
+                f"the destination `{LOCAL_DESTINATION}` has that name already",
+                hint="choose another name for the connector",
                 span=span,
             )
         return self._with_connector(connector)

@@ -303,7 +303,8 @@ def translated(path: Path, busy_s: float) -> Generator[None]:
     except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
         if isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError):
             raise
-        match error.sqlite_errorcode & 0xFF:
+        # The module itself raises for text that is not UTF-8, and then gives no code.
+        match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 holder = holder_of(path.with_name(path.name + "-shm"))
                 raise busy(path.parent, holder, busy_s) from error

@@ -7,7 +7,7 @@ import re
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from moltler.errors import MoltlerError, error_class, near_match
-from moltler.exec.border import BorderColumn, border_column, to_border
+from moltler.exec.border import BorderColumn, border_column, cells, to_border
 
 _SETTINGS = (
     "SET TimeZone = 'UTC'",
@@ -62,8 +62,8 @@ class ArrowSource(Protocol):
 def quoted(name: str) -> str:
     """Give a name as SQL reads it in any case.
 
-    >>> quoted('say "hi"')
-    '"say ""hi"""'
+    >>> quoted('an "odd" one')
+    '"an ""odd"" one"'
     """
     return '"' + name.replace('"', '""') + '"'
 
@@ -86,15 +86,18 @@ class Engine:
         self._closed = False
 
     @contextmanager
-    def open(self) -> Iterator[Connection]:
+    def open(self) -> Generator[Connection]:
         """Give a connection for one query; what it registered is gone afterwards."""
         raw = self._take()
         connection = Connection(raw)
         try:
             yield connection
         finally:
-            connection.forget()
-            self._give_back(raw)
+            if connection.was_interrupted:
+                raw.close()
+            else:
+                connection.forget()
+                self._give_back(raw)
 
     def evaluate_constant(self, sql: str, parameters: Mapping[str, object] | None = None) -> object:
         """Give the value of SQL without tables, an expression or a whole SELECT.
@@ -156,6 +159,8 @@ class Connection:
         self._raw = raw
         self._views: list[str] = []
         self._sources: list[str] = []
+        self.was_interrupted = False
+        """Whether it was stopped in the middle: such a connection is not used again."""
 
     def register(
         self, name: str, source: ArrowSource, variants: Mapping[str, bool], columns: Sequence[str]
@@ -183,16 +188,12 @@ class Connection:
         Raises:
             MoltlerError: The SQL cannot run as written.
         """
-        with _translated(self._raw, sql):
+        with _translated(self._raw):
             wanted = self._wanted(sql, parameters)
             relation = self._raw.sql(sql, params=wanted)
-            if relation is None:
-                raise error_class("PLN006")("PLN006", "only a SELECT gives rows")
             columns = tuple(
                 border_column(name, type_)
-                for name, type_ in zip(
-                    unique_names(relation.columns), relation.types, strict=True
-                )
+                for name, type_ in zip(unique_names(relation.columns), relation.types, strict=True)
             )
             if any(c.cast for c in columns):
                 numbered = [f"c{i}" for i in range(len(columns))]
@@ -208,12 +209,13 @@ class Connection:
 
     def count(self, sql: str, parameters: Mapping[str, object]) -> int:
         """Give the one number that a query returns."""
-        with _translated(self._raw, sql):
+        with _translated(self._raw):
             reader = self._raw.sql(sql, params=self._wanted(sql, parameters)).to_arrow_reader()
             return int(reader.read_all().column(0)[0].as_py() or 0)
 
     def interrupt(self) -> None:
         """Stop what runs; the thread that runs it gets an error."""
+        self.was_interrupted = True
         self._raw.interrupt()
 
     def forget(self) -> None:
@@ -291,11 +293,11 @@ class Query:
         Raises:
             MoltlerError: DuckDB failed; a scan's own failure is for the caller to re-raise.
         """
-        with _translated(self._raw, self._sql):
+        with _translated(self._raw):
             reader = self._relation.to_arrow_reader()
         try:
             while True:
-                with _translated(self._raw, self._sql):
+                with _translated(self._raw):
                     try:
                         batch = reader.read_next_batch()
                     except StopIteration:
@@ -304,3 +306,66 @@ class Query:
                     yield to_border(batch, self.columns, self.schema)
         finally:
             reader.close()
+
+
+def _rows(batch: pa.RecordBatch, columns: Sequence[BorderColumn]) -> Iterator[tuple[object, ...]]:
+    return iter(zip(*(cells(batch.column(i), c) for i, c in enumerate(columns)), strict=True))
+
+
+_CODES: tuple[tuple[type[Exception], str], ...] = (
+    (duckdb.ParserException, "SYN001"),
+    (duckdb.CatalogException, "PLN003"),
+    (duckdb.BinderException, "PLN004"),
+    (duckdb.TypeMismatchException, "PLN004"),
+    (duckdb.ConversionException, "PLN007"),
+    (duckdb.OutOfRangeException, "PLN007"),
+    (duckdb.InvalidInputException, "PLN007"),
+    (duckdb.PermissionException, "PLN006"),
+    (duckdb.NotImplementedException, "PLN006"),
+    (duckdb.OutOfMemoryException, "PLN010"),
+    (duckdb.Error, "INT001"),
+)
+"""The code that each class of DuckDB's errors means, the special before the general."""
+
+
+@contextmanager
+def _translated(raw: duckdb.DuckDBPyConnection) -> Generator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        code = next(code for kind, code in _CODES if isinstance(error, kind))
+        raise _explain(raw, code, str(error)) from error
+    except (OSError, pa.ArrowException) as error:
+        # Once rows stream, Arrow stands between us and DuckDB and passes on its text alone.
+        named = _STREAMED.match(str(error))
+        code = _BY_LABEL.get(named[1], "INT001") if named else "INT001"
+        raise _explain(raw, code, str(error)) from error
+
+
+_STREAMED = re.compile(r"([A-Z][A-Za-z ]+) Error: ")
+_BY_LABEL = {
+    "Conversion": "PLN007",
+    "Out of Range": "PLN007",
+    "Invalid Input": "PLN007",
+    "Mismatch Type": "PLN004",
+    "Out of Memory": "PLN010",
+}
+
+
+def _explain(raw: duckdb.DuckDBPyConnection, code: str, text: str) -> MoltlerError:
+    # The first paragraph says what is wrong; what follows quotes SQL that the user did not write.
+    message = _STREAMED.sub("", text.split("\n", 1)[0], count=1).rstrip(".!")
+    hint = None
+    named = re.search(r"Function with name (\S+) does not exist", message)
+    if named:
+        message, hint = f"there is no function `{named[1]}`", _near_function(raw, named[1])
+    elif code == "PLN007":
+        hint = "TRY_CAST gives NULL for values that do not convert" if "onver" in message else None
+    return error_class(code)(code, message[:1].lower() + message[1:], hint=hint)
+
+
+def _near_function(raw: duckdb.DuckDBPyConnection, name: str) -> str | None:
+    rows = raw.sql("SELECT DISTINCT function_name FROM duckdb_functions()").fetchall()
+    names = [n for (n,) in rows if n.isidentifier() and not _HIDDEN_FUNCTIONS.search(n)]
+    near = near_match(name, names)
+    return f"did you mean `{near}`?" if near else None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from moltler.exec.result import Result
 
+if TYPE_CHECKING:
+    from io import IOBase
+
 
 def write_arrow(result: Result, stream: BinaryIO) -> None:
     """Write an Arrow IPC stream; documents are JSON text."""
     reader = result.arrow()
-    with pa.ipc.new_stream(stream, reader.schema) as writer:
+    sink = cast("IOBase", stream)  # what a BinaryIO is in practice, and what Arrow's types ask for
+    with pa.ipc.new_stream(sink, reader.schema) as writer:
         for batch in reader:
             writer.write_batch(batch)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from moltler.flow.scan import IncompleteReason, Warning
 from moltler.schema import TypeName
@@ -68,4 +68,5 @@ class ActionResult:
     warnings: tuple[Warning, ...] = ()
 
 
-Row = Mapping[str, object]
+Outcome: TypeAlias = RowStream | Table | Done | ActionResult
+"""What a statement gives; `exec.result.Result` reads any of them as rows."""

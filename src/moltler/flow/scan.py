@@ -13,6 +13,16 @@ IncompleteReason = Literal["page_cap", "possibly_incomplete"]
 
 
 @dataclass(frozen=True, slots=True)
+class LocalConjunct:
+    """A condition over one scan that only the engine checks, and the rule that keeps it here."""
+
+    text: str
+    """Normalised SQL."""
+    rule: str
+    """``P1`` to ``P6``, or ``value`` where no predicate says the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScanRequest:
     """One table reference of a query, as planned."""
 
@@ -38,7 +48,12 @@ class ScanRequest:
     """With a limit: SQL that counts, over the scan's rows, those that pass the local check.
     ``None`` if there is no WHERE."""
     is_empty: bool = False
-    """The conditions contradict each other: no rows, and no call."""
+    """The conditions contradict each other, or LIMIT is 0: no rows, and no call."""
+    local: tuple[LocalConjunct, ...] = ()
+    """Conditions over this scan that were not handed over, for EXPLAIN."""
+    limit_rule: str | None = None
+    """``L1`` to ``L6``: what forbids to hand over the LIMIT there is; ``None`` if it is handed
+    over or there is none."""
 
 
 @dataclass(frozen=True, slots=True)

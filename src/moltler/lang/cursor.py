@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Literal, NoReturn, Protocol, TypeAlias
 
-from moltler.errors import ParseError, Problem, Source, Span, near_match
+from moltler.errors import ParseError, Source, Span, near_match
 from moltler.lang import ast
-from moltler.lang.tokens import Scanner, Token
+from moltler.lang.tokens import Scanner, Token, TokenKind
 
+RESERVED_INSTANCES = frozenset({"TYPE", "TYPES", "ENTITY", "ACTION"})
 _SEGMENT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_INTEGER_DIGITS = 18
 MAX_DEPTH = 60
 """How deep expressions and blocks may nest; deeper text is refused, not crashed on."""
+MAX_HEIGHT = 140
+"""How high the tree of one expression may grow: chains of operators add to nesting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +34,50 @@ class Clause:
         return " ".join(self.words)
 
 
+Lexeme: TypeAlias = tuple[str, int, int]
+"""What was read, for the formatter: a role, and where it starts and ends.
+
+Tokens have the roles ``keyword``, ``plain``, ``operator`` (blanks on both sides), ``prefix`` (none
+after), ``tight`` (none before) and ``verbatim`` (SELECT text, raw blocks). Of no width are
+``statement`` and ``end statement``, ``clause``, ``body`` and ``end body``.
+"""
+
+
+Place: TypeAlias = Literal["block", "loop", "test"]
+"""What a body belongs to: a loop may be left, a test has statements of its own."""
+
+
+class BodyReader(Protocol):
+    """Reads the statements of a body, up to the word that ends it."""
+
+    def __call__(self, cursor: Cursor, place: Place = "block") -> tuple[ast.Statement, ...]:
+        """Read statements; `place` is what the body belongs to."""
+        ...
+
+
 class Cursor:
     """Where the parser stands; every rule takes the cursor and moves it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, trace: list[Lexeme] | None = None) -> None:
         self.source = source
         self.scanner = Scanner(source)
-        self.problems: list[Problem] = []
+        self.trace = trace
         self.positionals = 0
+        """How many ``?`` were read."""
         self.depth = 0
-        self.previous_end = 0
-        self.token = self.scanner.token(0)
+        self.height = 0
+        """Levels of the tree below what was read last, or an upper bound of them."""
+        self.position = 0
+        """Where what was taken last ends."""
+        self._token: Token | None = None
+
+    @property
+    def token(self) -> Token:
+        """The next token, scanned when it is first looked at: a raw block is no token."""
+        token = self._token
+        if token is None:
+            token = self._token = self.scanner.token(self.position)
+        return token
 
     # ── looking ──
 
@@ -51,6 +89,10 @@ class Cursor:
         """Tell whether the next token is one of these symbols."""
         return self.token.kind == "symbol" and self.token.text in symbols
 
+    def at_kind(self, kind: TokenKind) -> bool:
+        """Tell whether the next token is of a kind."""
+        return self.token.kind == kind
+
     def peek(self) -> Token:
         """Give the token after the next one."""
         return self.scanner.token(self.token.end)
@@ -61,17 +103,32 @@ class Cursor:
 
     # ── taking ──
 
-    def advance(self) -> Token:
-        """Take the next token, whatever it is."""
+    def advance(self, role: str | None = None) -> Token:
+        """Take the next token, whatever it is; a word is a keyword unless a role says otherwise."""
         taken = self.token
-        self.previous_end = taken.end
-        self.token = self.scanner.token(taken.end)
+        if self.trace is not None:
+            role = role or ("keyword" if taken.kind == "word" else "plain")
+            self.trace.append((role, taken.start, taken.end))
+        self.position = taken.end
+        self._token = None
         return taken
 
-    def jump(self, position: int, *, end: int | None = None) -> None:
-        """Go on at a position; `end` is where what was read really ended."""
-        self.previous_end = position if end is None else end
-        self.token = self.scanner.token(position)
+    def jump(self, start: int, end: int, role: str = "verbatim") -> None:
+        """Take a range of the text whole."""
+        if self.trace is not None:
+            self.trace.append((role, start, end))
+        self.position = end
+        self._token = None
+
+    def go_on(self, position: int) -> None:
+        """Go on at a position, leaving out what is before it."""
+        self.position = position
+        self._token = None
+
+    def note(self, marker: str) -> None:
+        """Tell the formatter that something begins or ends here."""
+        if self.trace is not None:
+            self.trace.append((marker, self.position, self.position))
 
     def take(self, *words: str) -> bool:
         """Take the next token if it is one of these keywords."""
@@ -80,10 +137,10 @@ class Cursor:
             return True
         return False
 
-    def take_symbol(self, *symbols: str) -> bool:
+    def take_symbol(self, *symbols: str, role: str | None = None) -> bool:
         """Take the next token if it is one of these symbols."""
         if self.at_symbol(*symbols):
-            self.advance()
+            self.advance(role)
             return True
         return False
 
@@ -98,13 +155,26 @@ class Cursor:
                 return False
         return True
 
-    def mark(self) -> tuple[Token, int, int]:
+    def mark(self) -> tuple[Token | None, int, int, int]:
         """Remember this place."""
-        return self.token, self.previous_end, self.positionals
+        return self._token, self.position, self.positionals, len(self.trace or ())
 
-    def reset(self, mark: tuple[Token, int, int]) -> None:
+    def reset(self, mark: tuple[Token | None, int, int, int]) -> None:
         """Go back to a remembered place."""
-        self.token, self.previous_end, self.positionals = mark
+        self._token, self.position, self.positionals, traced = mark
+        if self.trace is not None:
+            del self.trace[traced:]
+
+    @contextmanager
+    def sql_names(self) -> Generator[None]:
+        """Read strings and quoted names by SQL's rules within the block."""
+        self.scanner.sql_names = True
+        self._token = None
+        try:
+            yield
+        finally:
+            self.scanner.sql_names = False
+            self._token = None
 
     # ── expecting ──
 
@@ -114,23 +184,34 @@ class Cursor:
             return self.advance()
         return self.unexpected(*words)
 
-    def expect_symbol(self, symbol: str) -> Token:
+    def expect_symbol(self, symbol: str, role: str | None = None) -> Token:
         """Take this symbol, or fail naming it."""
         if self.at_symbol(symbol):
-            return self.advance()
-        return self.unexpected(symbol)
+            return self.advance(role)
+        return self.unexpected(f"`{symbol}`")
 
     def name(self, what: str) -> str:
         """Take a bare word; `what` is what it names."""
-        if self.token.kind == "word":
-            return self.advance().text
+        if self.token.kind in {"word", "name"}:
+            return self.advance("plain").text
         if self.token.kind == "string":
             self.fail(
                 "SYN001",
                 f"expected {what} as a bare word, found the string {self.token}",
                 hint="leave the quotes out",
             )
-        return self.unexpected(what).text
+        return self.unexpected(what)
+
+    def instance(self) -> str:
+        """Take the name of an instance: a bare word that no definition starts with."""
+        if self.token.kind == "word" and self.token.folded in RESERVED_INSTANCES:
+            word = self.token.folded
+            self.fail(
+                "SYN005",
+                f"no instance can be called {self.token}",
+                hint=f"quote the name of a definition: {word} 'name'" if word != "TYPES" else None,
+            )
+        return self.name("the name of an instance")
 
     def string(self, what: str) -> str:
         """Take a string; `what` is what it holds."""
@@ -144,17 +225,15 @@ class Cursor:
                 f"expected {what} in quotes, found {self.token}",
                 hint=f"write '{self.token.text}'",
             )
-        self.unexpected(f"{what} in quotes")
-        raise AssertionError
+        return self.unexpected(f"{what} in quotes")
 
     def integer(self, what: str) -> int:
         """Take a non-negative whole number."""
         if self.token.kind == "number":
-            if not self.token.text.isdigit():
+            if not self.token.text.isdigit() or len(self.token.text) > _INTEGER_DIGITS:
                 self.fail("SYN006", f"{what} must be a whole number, found {self.token}")
             return int(self.advance().text)
-        self.unexpected(f"{what} as a whole number")
-        raise AssertionError
+        return self.unexpected(f"{what} as a whole number")
 
     def quoted_name(self, *shapes: str) -> ast.QuotedName:
         """Take a quoted name of one of these shapes, such as ``type.entity``."""
@@ -184,10 +263,25 @@ class Cursor:
     def sql(self) -> tuple[ast.SqlText, str | None]:
         """Take SELECT text and the variable of a trailing INTO."""
         found = self.scanner.sql(self.token.start)
+        self.jump(found.start, found.end)
         text = self.source.text[found.start : found.end]
-        self.jump(found.resume, end=found.resume)
-        self.previous_end = found.end
-        return ast.SqlText(text, span=self.scanner.span(found.start, found.end)), found.into
+        span = self.scanner.span(found.start, found.end)
+        sql = ast.SqlText(text, self.positionals, span=span)
+        self.positionals += found.positionals
+        if found.into is None:
+            return sql, None
+        into, name = found.into
+        self.jump(into.start, into.end, "keyword")
+        self.jump(name.start, name.end, "plain")
+        return sql, name.text
+
+    def sql_alone(self, where: str) -> ast.SqlText:
+        """Take SELECT text where no INTO may follow."""
+        sql, into = self.sql()
+        if into is not None:
+            span = self.scanner.span(self.position - len(into), self.position)
+            raise ParseError("SYN001", f"INTO cannot stand {where}", span=span)
+        return sql
 
     def at_select(self) -> bool:
         """Tell whether SELECT text starts here."""
@@ -202,7 +296,7 @@ class Cursor:
 
     def handler(self) -> ast.HandlerSource:
         """Take a handler: a raw block, a string, or FILE and a path."""
-        start = self.token.start
+        start = self.scanner.skip(self.position)
         block = self._raw()
         if block:
             text, first = block
@@ -220,16 +314,15 @@ class Cursor:
         return self._handler_text(text, start, start + 1, is_raw=False)
 
     def _handler_text(self, text: str, start: int, first: int, *, is_raw: bool) -> ast.HandlerText:
-        line, column = self.source.position(first)
+        line, column = self.scanner.position(first)
         return ast.HandlerText(text, is_raw, line, column, span=self.span_from(start))
 
     def _raw(self) -> tuple[str, int] | None:
-        if self.token.kind != "string" or not self.source.text.startswith("'''", self.token.start):
+        block = self.scanner.raw_block(self.position)
+        if block is None:
             return None
-        block = self.scanner.raw_block(self.token.start)
-        assert block is not None  # noqa: S101 - it starts with the quotes
         first, end, resume = block
-        self.jump(resume)
+        self.jump(self.scanner.skip(self.position), resume)
         return self.source.text[first:end], first
 
     # ── clauses ──
@@ -249,6 +342,7 @@ class Cursor:
         found: dict[str, object] = {}
         while self.token.kind == "word":
             start = self.token
+            self.note("clause")
             candidates = by_first.get(start.folded)
             clause = None
             if candidates:
@@ -264,19 +358,23 @@ class Cursor:
     def _stop_at_word(
         self, statement: str, found: dict[str, object], clauses: tuple[Clause, ...]
     ) -> dict[str, object]:
-        # BEGIN and END belong to whoever called; anything else is a clause that does not exist.
-        if self.at("BEGIN", "END", "THEN", "LOOP"):
+        # BEGIN belongs to whoever called; anything else is a clause that does not exist.
+        if self.at("BEGIN"):
+            if self.trace is not None:
+                self.trace.pop()
             return found
         labels = tuple(c.label for c in clauses)
         close = near_match(self.token.folded, list(labels))
-        self.fail(
+        return self.fail(
             "SYN004",
             f"{statement} has no clause {self.token}",
             hint=f"did you mean {close}?" if close else "end the statement before with ;",
             allowed=labels,
         )
 
-    def require(self, found: Mapping[str, object], statement: str, start: Span, *labels: str) -> None:
+    def require(
+        self, found: Mapping[str, object], statement: str, start: Span, *labels: str
+    ) -> None:
         """Fail with SYN004 if a required clause is missing."""
         missing = [label for label in labels if label not in found]
         if missing:
@@ -291,7 +389,7 @@ class Cursor:
 
     def span_from(self, start: int) -> Span:
         """Give the span from a position to the end of what was taken last."""
-        return self.scanner.span(start, max(start, self.previous_end))
+        return self.scanner.span(start, max(start, self.position))
 
     def here(self) -> Span:
         """Give the span of the next token."""
@@ -306,6 +404,20 @@ class Cursor:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             self.fail("SYN001", f"this is nested deeper than {MAX_DEPTH} levels")
+
+    def higher(self) -> None:
+        """Put one more level on the tree of the expression read so far.
+
+        Raises:
+            ParseError: SYN001 beyond `MAX_HEIGHT`.
+        """
+        self.height += 1
+        if self.height > MAX_HEIGHT:
+            self.fail(
+                "SYN001",
+                f"this expression is more than {MAX_HEIGHT} operators high",
+                hint="use an array, IN (…) or ARRAY_JOIN",
+            )
 
     def fail(
         self,

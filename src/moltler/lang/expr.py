@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from math import isinf
 from typing import NoReturn
 
 from moltler.lang import ast
@@ -9,8 +11,6 @@ from moltler.lang.cursor import Cursor
 from moltler.lang.tokens import Token
 
 _TERNARY, _OR, _AND, _NOT, _COMPARE, _CONCAT, _FALLBACK, _SUM, _PRODUCT, _NEGATE = range(1, 11)
-_CHAIN = 200
-# Longest run of operators of one level: a longer one would nest the tree past what can be walked.
 
 _BINARY: dict[str, tuple[int, ast.BinaryOperator]] = {
     "OR": (_OR, "OR"),
@@ -27,6 +27,7 @@ _COMPARISONS: dict[str, ast.ComparisonOperator] = {
     "=": "=", "==": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">=",
     "CONTAINS": "CONTAINS", "MATCHES": "MATCHES",
 }  # fmt: skip
+_DURATION = re.compile(r"\s*-?[0-9]{1,15}(?:\.[0-9]{1,6})?\s*(?:ms|s|m|h|d|w)\s*")
 _COMPARISON_WORDS = frozenset({"IS", "IN", "LIKE", "BETWEEN", "NOT", "CONTAINS", "MATCHES"})
 
 
@@ -35,83 +36,102 @@ def expression(cursor: Cursor) -> ast.Expr:
     return _parse(cursor, _TERNARY)
 
 
+def condition(cursor: Cursor) -> ast.Expr:
+    """Read the WHERE of QUERY and SYNC: an expression with SQL's names and strings."""
+    with cursor.sql_names():
+        return expression(cursor)
+
+
+def initialiser(cursor: Cursor, where: str) -> ast.Expr | ast.SqlText:
+    """Read a value that may also be a bare SELECT reaching to the end of the statement."""
+    if not cursor.at_select() or (cursor.at_symbol("(") and not _is_joined_select(cursor)):
+        return expression(cursor)
+    return cursor.sql_alone(where)
+
+
+def _is_joined_select(cursor: Cursor) -> bool:
+    # `(SELECT 1) UNION …` is SELECT text, `(SELECT 1)` and what calculates with it are values.
+    close = cursor.scanner.matching_close(cursor.token.start)
+    return close is not None and _joins_selects(cursor.scanner.token(close))
+
+
+def _joins_selects(token: Token) -> bool:
+    return token.folded in {"UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT", "OFFSET"}
+
+
 def _parse(cursor: Cursor, level: int) -> ast.Expr:
     cursor.deeper()
+    beside, cursor.height = cursor.height, 0
     start = cursor.token.start
     left = _prefix(cursor, level)
-    for _ in range(_CHAIN):
-        following = _infix(cursor, left, level, start)
-        if following is None:
-            cursor.depth -= 1
-            return left
-        left = following
-    cursor.fail(
-        "SYN001",
-        f"this expression chains more than {_CHAIN} operators",
-        hint="use an array, IN (…) or ARRAY_JOIN",
-    )
+    # A comparison is no operand of what binds tighter, and comparisons do not chain.
+    ceiling = _NEGATE
+    while (binding := _binding(cursor.token)) is not None and level <= binding <= ceiling:
+        if binding == _COMPARE == ceiling:
+            cursor.fail(
+                "SYN001", "comparisons do not chain", hint="combine two comparisons with AND"
+            )
+        left = _infix(cursor, left, binding, start)
+        cursor.higher()
+        ceiling = binding
+    cursor.depth -= 1
+    cursor.height = max(beside, cursor.height + 1)
+    return left
 
 
 def _prefix(cursor: Cursor, level: int) -> ast.Expr:
     start = cursor.token.start
     if level <= _NOT and (cursor.at("NOT") or cursor.at_symbol("!")):
-        cursor.advance()
+        cursor.advance(None if cursor.at("NOT") else "prefix")
         return ast.Not(_parse(cursor, _NOT), span=cursor.span_from(start))
-    if cursor.at_symbol("-"):
-        cursor.advance()
+    if cursor.take_symbol("-", role="prefix"):
         operand = _parse(cursor, _NEGATE)
         return ast.Negate(operand, span=cursor.span_from(start))
     return _postfix(cursor)
 
 
-def _infix(cursor: Cursor, left: ast.Expr, level: int, start: int) -> ast.Expr | None:
-    token = cursor.token
+def _binding(token: Token) -> int | None:
+    """Give how tight an operator binds, or ``None`` for a token that is none."""
     if token.kind not in {"symbol", "word"}:
         return None
     if token.text == "?":
-        return _ternary(cursor, left, start) if level <= _TERNARY else None
+        return _TERNARY
     operator = _BINARY.get(token.folded)
     if operator is not None:
-        binding, name = operator
-        if binding < level:
-            return None
-        cursor.advance()
-        right = _parse(cursor, binding + 1)
-        return ast.Binary(name, left, right, span=cursor.span_from(start))
-    if token.folded in _COMPARISONS or token.folded in _COMPARISON_WORDS:
-        if level > _COMPARE:
-            return None
+        return operator[0]
+    return _COMPARE if token.folded in _COMPARISONS or token.folded in _COMPARISON_WORDS else None
+
+
+def _infix(cursor: Cursor, left: ast.Expr, binding: int, start: int) -> ast.Expr:
+    if binding == _TERNARY:
+        return _ternary(cursor, left, start)
+    if binding == _COMPARE:
         return _comparison(cursor, left, start)
-    return None
+    _, name = _BINARY[cursor.advance(_operator_role(cursor)).folded]
+    right = _parse(cursor, binding + 1)
+    return ast.Binary(name, left, right, span=cursor.span_from(start))
+
+
+def _operator_role(cursor: Cursor) -> str | None:
+    return "operator" if cursor.token.kind == "symbol" else None
 
 
 def _ternary(cursor: Cursor, condition: ast.Expr, start: int) -> ast.Expr:
-    cursor.advance()
+    cursor.advance("operator")
     then = _parse(cursor, _TERNARY)
-    cursor.expect_symbol(":")
+    cursor.expect_symbol(":", "operator")
     otherwise = _parse(cursor, _TERNARY)
     return ast.Ternary(condition, then, otherwise, span=cursor.span_from(start))
 
 
-_COMPARED = (ast.Comparison, ast.IsNull, ast.In, ast.Like, ast.Between)
-
-
 def _comparison(cursor: Cursor, left: ast.Expr, start: int) -> ast.Expr:
-    # Parentheses leave no node, but they move the start: `(a = b) = c` is no chain.
-    if isinstance(left, _COMPARED) and left.span.start == start:
-        cursor.fail(
-            "SYN001", "comparisons do not chain", hint="combine two comparisons with AND"
-        )
     if cursor.take("IS"):
         negated = cursor.take("NOT")
         cursor.expect("NULL")
         return ast.IsNull(left, negated, span=cursor.span_from(start))
-    negated = False
-    if cursor.at("NOT"):
-        cursor.advance()
-        negated = True
-        if not cursor.at("IN", "LIKE", "BETWEEN", "CONTAINS", "MATCHES"):
-            cursor.unexpected("IN", "LIKE", "BETWEEN", "CONTAINS", "MATCHES")
+    negated = cursor.take("NOT")
+    if negated and not cursor.at("IN", "LIKE", "BETWEEN", "CONTAINS", "MATCHES"):
+        cursor.unexpected("IN", "LIKE", "BETWEEN", "CONTAINS", "MATCHES")
     if cursor.take("IN"):
         return _membership(cursor, left, start, negated=negated)
     if cursor.take("LIKE"):
@@ -123,13 +143,13 @@ def _comparison(cursor: Cursor, left: ast.Expr, start: int) -> ast.Expr:
         cursor.expect("AND")
         high = _parse(cursor, _CONCAT)
         return ast.Between(left, low, high, negated, span=cursor.span_from(start))
-    operator = _COMPARISONS[cursor.advance().folded]
+    operator = _COMPARISONS[cursor.advance(_operator_role(cursor)).folded]
     right = _parse(cursor, _CONCAT)
     return ast.Comparison(operator, left, right, negated, span=cursor.span_from(start))
 
 
 def _membership(cursor: Cursor, left: ast.Expr, start: int, *, negated: bool) -> ast.Expr:
-    if cursor.at_symbol("(") and not cursor.at_select():
+    if cursor.at_symbol("(") and not (cursor.at_select() and holds_select(cursor)):
         cursor.advance()
         items = [expression(cursor)]
         while cursor.take_symbol(","):
@@ -143,19 +163,17 @@ def _membership(cursor: Cursor, left: ast.Expr, start: int, *, negated: bool) ->
 def _postfix(cursor: Cursor) -> ast.Expr:
     start = cursor.token.start
     value = _primary(cursor)
-    for _ in range(_CHAIN):
-        if cursor.at_symbol(".", "?."):
-            cursor.advance()
+    while True:
+        if cursor.take_symbol(".", "?."):
             name = cursor.name("a key")
             value = ast.Member(value, name, span=cursor.span_from(start))
-        elif cursor.at_symbol("["):
-            cursor.advance()
+        elif cursor.take_symbol("[", role="tight"):
             index = expression(cursor)
             cursor.expect_symbol("]")
             value = ast.Index(value, index, span=cursor.span_from(start))
         else:
             return value
-    cursor.fail("SYN001", f"this path has more than {_CHAIN} steps")
+        cursor.higher()
 
 
 def _primary(cursor: Cursor) -> ast.Expr:
@@ -168,11 +186,20 @@ def _primary(cursor: Cursor) -> ast.Expr:
             cursor.advance()
             return ast.Literal(value, span=cursor.span_from(token.start))
         case "number":
-            cursor.advance()
-            number = int(token.text) if token.text.isdigit() else float(token.text)
-            return ast.Literal(number, span=cursor.span_from(token.start))
+            return _number(cursor, token)
+        case "name":
+            cursor.advance("plain")
+            return ast.Name(token.text, span=cursor.span_from(token.start))
         case _:
             return _symbol(cursor, token)
+
+
+def _number(cursor: Cursor, token: Token) -> ast.Literal:
+    number = int(token.text) if token.text.isdigit() else float(token.text)
+    if isinstance(number, float) and isinf(number):
+        cursor.fail("SYN006", f"the number {token} is too large")
+    cursor.advance()
+    return ast.Literal(number, span=cursor.span_from(token.start))
 
 
 def _symbol(cursor: Cursor, token: Token) -> ast.Expr:
@@ -184,11 +211,11 @@ def _symbol(cursor: Cursor, token: Token) -> ast.Expr:
         case "(":
             return _parenthesised(cursor)
         case "@":
-            cursor.advance()
+            cursor.advance("prefix")
             name = cursor.name("a variable")
             return ast.Variable(name, span=cursor.span_from(token.start))
         case "?":
-            cursor.advance()
+            cursor.advance("plain")
             cursor.positionals += 1
             return ast.Positional(cursor.positionals - 1, span=cursor.span_from(token.start))
         case _:
@@ -201,11 +228,9 @@ def _no_value(cursor: Cursor) -> NoReturn:
 
 def _parenthesised(cursor: Cursor) -> ast.Expr:
     start = cursor.token.start
-    if cursor.at_select() and _holds_select(cursor):
+    if cursor.at_select() and holds_select(cursor):
         cursor.advance()
-        select, into = cursor.sql()
-        if into is not None:
-            cursor.fail("SYN001", "INTO cannot stand inside parentheses")
+        select = cursor.sql_alone("inside parentheses")
         cursor.expect_symbol(")")
         return ast.Subquery(select, span=cursor.span_from(start))
     cursor.advance()
@@ -214,7 +239,8 @@ def _parenthesised(cursor: Cursor) -> ast.Expr:
     return value
 
 
-def _holds_select(cursor: Cursor) -> bool:
+def holds_select(cursor: Cursor) -> bool:
+    """Tell whether parentheses before a SELECT belong to it as a whole."""
     # `((SELECT 1) + 1)` is an expression, `((SELECT 1) UNION (SELECT 2))` is SELECT text.
     inner = cursor.peek()
     if inner.text != "(":
@@ -222,14 +248,13 @@ def _holds_select(cursor: Cursor) -> bool:
     close = cursor.scanner.matching_close(inner.start)
     if close is None:
         return True
-    following = cursor.scanner.token(close)
-    return following.folded in {"UNION", "INTERSECT", "EXCEPT", "ORDER", "LIMIT", "OFFSET"}
+    return _joins_selects(cursor.scanner.token(close))
 
 
 def _word(cursor: Cursor, token: Token) -> ast.Expr:
     match token.folded:
         case "NULL" | "TRUE" | "FALSE":
-            cursor.advance()
+            cursor.advance("plain")
             value = {"NULL": None, "TRUE": True, "FALSE": False}[token.folded]
             return ast.Literal(value, span=cursor.span_from(token.start))
         case "CASE":
@@ -241,7 +266,7 @@ def _word(cursor: Cursor, token: Token) -> ast.Expr:
         case "CONNECTOR_EXEC" | "EXEC":
             return execution(cursor)
         case "SELECT" | "WITH" | "VALUES":
-            cursor.fail(
+            return cursor.fail(
                 "SYN001",
                 f"{token.folded} cannot stand here without parentheses",
                 hint="write ( SELECT … )",
@@ -249,7 +274,7 @@ def _word(cursor: Cursor, token: Token) -> ast.Expr:
         case "NOT":
             return _no_value(cursor)
         case _:
-            cursor.advance()
+            cursor.advance("plain")
             if cursor.at_symbol("("):
                 return _call(cursor, token)
             return ast.Name(token.text, span=cursor.span_from(token.start))
@@ -270,7 +295,7 @@ def _call(cursor: Cursor, token: Token) -> ast.Call:
 
 def call(cursor: Cursor) -> ast.Call:
     """Read a function call."""
-    token = cursor.advance()
+    token = cursor.advance("plain")
     return _call(cursor, token)
 
 
@@ -286,16 +311,16 @@ def _argument_or_lambda(cursor: Cursor) -> ast.Expr:
 
 def _lambda_parameters(cursor: Cursor) -> tuple[str, ...] | None:
     if cursor.token.kind == "word":
-        name = cursor.advance().text
-        return (name,) if cursor.take_symbol("=>") else None
+        name = cursor.advance("plain").text
+        return (name,) if cursor.take_symbol("=>", role="operator") else None
     if not cursor.take_symbol("("):
         return None
     names: list[str] = []
-    while cursor.token.kind == "word":
-        names.append(cursor.advance().text)
+    while cursor.at_kind("word"):
+        names.append(cursor.advance("plain").text)
         if not cursor.take_symbol(","):
             break
-    if names and cursor.take_symbol(")") and cursor.take_symbol("=>"):
+    if names and cursor.take_symbol(")") and cursor.take_symbol("=>", role="operator"):
         return tuple(names)
     return None
 
@@ -330,9 +355,25 @@ def interval(cursor: Cursor) -> ast.Interval:
     """Read ``INTERVAL '7d'`` or a concatenation such as ``INTERVAL days || 'd'``."""
     start = cursor.expect("INTERVAL").start
     parts = [_primary(cursor)]
-    while cursor.take_symbol("||"):
+    while cursor.take_symbol("||", role="operator"):
         parts.append(_primary(cursor))
-    return ast.Interval(tuple(parts), span=cursor.span_from(start))
+        cursor.higher()
+    found = ast.Interval(tuple(parts), span=cursor.span_from(start))
+    texts = [p.value if isinstance(p, ast.Literal) else None for p in parts]
+    if all(isinstance(text, str) for text in texts):
+        check_duration(cursor, "".join(str(text) for text in texts), found)
+    return found
+
+
+def check_duration(cursor: Cursor, text: str, where: ast.Expr) -> None:
+    """Fail with SYN006 if a text is no duration."""
+    if not _DURATION.fullmatch(text):
+        cursor.fail(
+            "SYN006",
+            f"'{text[:80]}' is not a duration",
+            at=Token("string", "", "", where.span.start, where.span.end),
+            hint="write a number and one of ms s m h d w: '7d'",
+        )
 
 
 def execution(cursor: Cursor) -> ast.Exec:
@@ -356,8 +397,8 @@ def execution(cursor: Cursor) -> ast.Exec:
 def _named_or_positional(cursor: Cursor) -> ast.Argument:
     start = cursor.token.start
     if cursor.token.kind == "word" and cursor.peek().text in {"=>", "="}:
-        name = cursor.advance().text
-        cursor.advance()
+        name = cursor.advance("plain").text
+        cursor.advance("operator")
         return ast.Argument(name, expression(cursor), span=cursor.span_from(start))
     return ast.Argument(None, expression(cursor), span=cursor.span_from(start))
 
@@ -390,10 +431,15 @@ def document(cursor: Cursor) -> ast.Document:
 
 def _member(cursor: Cursor) -> ast.DocumentMember:
     token = cursor.token
-    if token.kind != "string":
+    if token.kind == "name":
+        # Where SQL's names are read, double quotes still quote a key.
+        cursor.advance("plain")
+        key = token.text
+    elif token.kind == "string":
+        key = cursor.string("a key")
+    else:
         hint = f'write "{token.text}"' if token.kind == "word" else None
         cursor.fail("SYN001", f"expected a key in quotes, found {token}", hint=hint)
-    key = cursor.string("a key")
     key_span = cursor.span_from(token.start)
     cursor.expect_symbol(":")
     value = expression(cursor)
@@ -412,50 +458,3 @@ def array(cursor: Cursor) -> ast.Array:
     cursor.expect_symbol("]")
     cursor.depth -= 1
     return ast.Array(tuple(items), span=cursor.span_from(start))
-
-
-def literal_document(cursor: Cursor) -> ast.Document:
-    """Read a document that holds literals only."""
-    value = document(cursor)
-    _check_literal(cursor, value)
-    return value
-
-
-def literal_array(cursor: Cursor) -> ast.Array:
-    """Read an array that holds literals only."""
-    value = array(cursor)
-    _check_literal(cursor, value)
-    return value
-
-
-def string_array(cursor: Cursor) -> tuple[str, ...]:
-    """Read an array of strings."""
-    texts: list[str] = []
-    for item in array(cursor).items:
-        if not isinstance(item, ast.Literal) or not isinstance(item.value, str):
-            at = Token("string", "", "", item.span.start, item.span.end)
-            cursor.fail("SYN003", "only strings may stand in this array", at=at)
-        texts.append(item.value)
-    return tuple(texts)
-
-
-def _check_literal(cursor: Cursor, value: ast.Expr) -> None:
-    match value:
-        case ast.Literal():
-            return
-        case ast.Negate(operand=ast.Literal(value=int() | float())):
-            return
-        case ast.Document():
-            for member in value.members:
-                _check_literal(cursor, member.value)
-        case ast.Array():
-            for item in value.items:
-                _check_literal(cursor, item)
-        case _:
-            cursor.fail(
-                "SYN003",
-                "a definition holds literals only: strings, numbers, TRUE, FALSE, NULL, "
-                "documents and arrays",
-                at=Token("symbol", "", "", value.span.start, value.span.end),
-                hint="write the value itself",
-            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NoReturn, Protocol
@@ -25,9 +25,10 @@ from moltler.plan.scope import (
     Unknown,
     output_names,
 )
-from moltler.plan.text import NILADIC, VARIABLE, Text, refuse
+from moltler.plan.text import NILADIC, VARIABLE, Text
+from moltler.schema import Property
 
-_NILADIC_NODES: Mapping[str, type[exp.Expression]] = {
+_NILADIC_NODES: Mapping[str, type[exp.Expr]] = {
     "current_date": exp.CurrentDate,
     "current_timestamp": exp.CurrentTimestamp,
     "current_time": exp.CurrentTime,
@@ -94,21 +95,19 @@ class Bound:
     """Where replaced nodes stood, by node id."""
     refs: dict[int, Ref] = field(default_factory=dict[int, Ref])
     """By the id of a Column or Dot node of the tree."""
-    keep: list[exp.Expression] = field(default_factory=list[exp.Expression])
+    keep: list[exp.Expr] = field(default_factory=list[exp.Expr])
     # Keeps replaced nodes alive, so that ids stay unique.
 
-    def ref(self, node: exp.Expression) -> Ref | None:
+    def ref(self, node: exp.Expr) -> Ref | None:
         """Give what a name refers to, or ``None`` for other expressions."""
         return self.refs.get(id(node))
 
-    def span(self, node: exp.Expression) -> Span:
+    def span(self, node: exp.Expr) -> Span:
         """Give where a node stands in the script."""
         return self.spans.get(id(node)) or self.text.span(node)
 
 
-def bind(
-    text: Text, tables: Tables, variables: Variables, *, now: datetime | None = None
-) -> Bound:
+def bind(text: Text, tables: Tables, variables: Variables, *, now: datetime | None = None) -> Bound:
     """Bind every name of a tree, in place.
 
     Raises:
@@ -132,9 +131,7 @@ class _Binder:
 
     # ── queries ──────────────────────────────────────────────────────────────────────────────
 
-    def query(
-        self, node: exp.Expression, parent: Block | None, ctes: Mapping[str, Cte]
-    ) -> Query:
+    def query(self, node: exp.Expr, parent: Block | None, ctes: Mapping[str, Cte]) -> Query:
         """Bind a SELECT, a set operation, VALUES, or any of them in parentheses."""
         ctes = self._ctes(node, parent, ctes)
         match node:
@@ -161,7 +158,7 @@ class _Binder:
                 return Unknown(node)
 
     def _ctes(
-        self, node: exp.Expression, parent: Block | None, outer: Mapping[str, Cte]
+        self, node: exp.Expr, parent: Block | None, outer: Mapping[str, Cte]
     ) -> Mapping[str, Cte]:
         clause = node.args.get("with_")
         if clause is None:
@@ -179,7 +176,7 @@ class _Binder:
 
     def _modifiers(
         self,
-        node: exp.Expression,
+        node: exp.Expr,
         query: Query,
         parent: Block | None,
         ctes: Mapping[str, Cte],
@@ -193,9 +190,7 @@ class _Binder:
             if node.args.get(key) is not None:
                 self._expression(node.args[key], block, ctes)
 
-    def _select(
-        self, node: exp.Select, parent: Block | None, ctes: Mapping[str, Cte]
-    ) -> Block:
+    def _select(self, node: exp.Select, parent: Block | None, ctes: Mapping[str, Cte]) -> Block:
         block = Block(node, parent)
         self.bound.blocks.append(block)
         block.is_exists = isinstance(node.parent, exp.Exists)
@@ -210,13 +205,13 @@ class _Binder:
             if key == "sample" and value is not None:
                 block.is_denied = True
             for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, exp.Expression):
+                if isinstance(child, exp.Expr):
                     self._expression(child, block, ctes)
         self._outputs(block)
         return block
 
     def _outputs(self, block: Block) -> None:
-        outputs: list[tuple[str, exp.Expression | Ref | None]] = []
+        outputs: list[tuple[str, exp.Expr | Ref | None]] = []
         is_known = True
         for projection in block.node.expressions:
             is_star = isinstance(projection, exp.Star)
@@ -247,7 +242,7 @@ class _Binder:
                 projection.unalias(), exp.Count
             ):
                 # `* LIKE 'a%'`, `count(*)` inside an expression: all columns is always right.
-                inner = [s for s in projection.find_all(exp.Star)]
+                inner = list(projection.find_all(exp.Star))
                 if any(not isinstance(s.parent, exp.Count) for s in inner):
                     for source in block.visible:
                         if source.scan is not None:
@@ -299,9 +294,7 @@ class _Binder:
         if side in {"SEMI", "ANTI"}:
             source.is_hidden = True
 
-    def _using(
-        self, block: Block, column: exp.Expression, earlier: list[Source], source: Source
-    ) -> None:
+    def _using(self, block: Block, column: exp.Expr, earlier: list[Source], source: Source) -> None:
         name = column.name.lower()
         left = [e for e in earlier if name in e.outputs]
         if not left and not any(e.is_open for e in earlier):
@@ -318,7 +311,7 @@ class _Binder:
         group = block.merged.setdefault(name, [])
         group.extend(s for s in (*left, right) if s not in group)
 
-    def _relation(self, node: exp.Expression, block: Block, ctes: Mapping[str, Cte]) -> None:
+    def _relation(self, node: exp.Expr, block: Block, ctes: Mapping[str, Cte]) -> None:
         if node.args.get("pivots") or node.args.get("sample"):
             block.is_denied = True
         match node:
@@ -400,9 +393,7 @@ class _Binder:
         self.bound.scans.append(scan)
         alias = node.alias
         shown = alias or (name if instance is None else entity.name)
-        outputs = {
-            p.name.lower(): Output(p.name, p) for p in entity.fields if not p.filter_only
-        }
+        outputs = {p.name.lower(): Output(p.name, p) for p in entity.fields if not p.filter_only}
         hidden = {p.name.lower(): Output(p.name, p) for p in entity.fields if p.filter_only}
         columns = node.args["alias"].columns if node.args.get("alias") else []
         if columns:
@@ -411,9 +402,7 @@ class _Binder:
             renamed = {c.name.lower(): o for c, o in zip(columns, kept, strict=False)}
             renamed |= {o.name.lower(): o for o in kept[len(columns) :]}
             outputs = renamed
-        source = Source(
-            shown, outputs | hidden, scan, entity_name=None if alias else entity.name
-        )
+        source = Source(shown, outputs | hidden, scan, entity_name=None if alias else entity.name)
         self._rename_table(node, scan, shown, columns)
         return source
 
@@ -424,7 +413,7 @@ class _Binder:
         return prefix
 
     def _rename_table(
-        self, node: exp.Table, scan: Scan, alias: str, columns: Sequence[exp.Expression]
+        self, node: exp.Table, scan: Scan, alias: str, columns: Sequence[exp.Expr]
     ) -> None:
         self.bound.spans[id(node)] = self.bound.text.span(node)
         node.set("this", exp.to_identifier(scan.name))
@@ -476,13 +465,11 @@ class _Binder:
 
     # ── expressions ──────────────────────────────────────────────────────────────────────────
 
-    def _children(self, node: exp.Expression, block: Block, ctes: Mapping[str, Cte]) -> None:
+    def _children(self, node: exp.Expr, block: Block, ctes: Mapping[str, Cte]) -> None:
         for child in list(node.iter_expressions()):
             self._expression(child, block, ctes)
 
-    def _expression(
-        self, node: exp.Expression, block: Block, ctes: Mapping[str, Cte]
-    ) -> None:
+    def _expression(self, node: exp.Expr, block: Block, ctes: Mapping[str, Cte]) -> None:
         match node:
             case exp.Column() if isinstance(node.this, exp.Star):
                 self._all_of(node, block)
@@ -506,9 +493,7 @@ class _Binder:
                 for key in ("this", "partition_by", "order", "spec", "over"):
                     value = node.args.get(key)
                     for child in value if isinstance(value, list) else [value]:
-                        if isinstance(child, exp.Expression) and not isinstance(
-                            child, exp.Identifier
-                        ):
+                        if isinstance(child, exp.Expr) and not isinstance(child, exp.Identifier):
                             self._expression(child, block, ctes)
             case exp.Anonymous() if str(node.this).lower() == "env":
                 self._env(node)
@@ -516,13 +501,13 @@ class _Binder:
                 self._moment(node)
             case exp.CurrentTimestamp() | exp.CurrentDate():
                 self._moment(node)
-            case exp.In() if isinstance(node.args.get("field"), exp.Expression):
+            case exp.In() if isinstance(node.args.get("field"), exp.Expr):
                 self._expression(node.this, block, ctes)
                 self._expression(node.args["field"], block, ctes)
             case _:
                 self._children(node, block, ctes)
 
-    def _star_names(self, node: exp.Expression, key: str, block: Block) -> None:
+    def _star_names(self, node: exp.Expr, key: str, block: Block) -> None:
         for item in node.args.get(key) or ():
             for column in item.find_all(exp.Column):
                 names = {n for s in block.visible for n in s.outputs}
@@ -537,7 +522,7 @@ class _Binder:
         local = Block(exp.Select(), block, is_denied=True)
         local.sources.append(Source("", {name: Output(name)}))
         for key in ("this", "condition"):
-            if isinstance(node.args.get(key), exp.Expression):
+            if isinstance(node.args.get(key), exp.Expr):
                 self._expression(node.args[key], local, ctes)
         self._expression(node.args["iterator"], block, ctes)
 
@@ -579,7 +564,7 @@ class _Binder:
             each = each.parent
         return None
 
-    def _name(self, node: exp.Expression, parts: list[exp.Identifier], block: Block) -> None:
+    def _name(self, node: exp.Expr, parts: list[exp.Identifier], block: Block) -> None:
         names = tuple(p.name for p in parts)
         span = self.bound.text.span(node)
         if names[0].startswith(VARIABLE):
@@ -594,9 +579,8 @@ class _Binder:
                 return
         # (2) a column
         ref = self._column(names[0], block, span)
-        is_document = (
-            ref is not None
-            and (ref.output.property is None or ref.output.property.type.name in _OPEN_TYPES)
+        is_document = ref is not None and (
+            ref.output.property is None or ref.output.property.type.name in _OPEN_TYPES
         )
         is_variable = self._has_variable(names[0])
         if ref is not None and (len(names) == 1 or is_document or not is_variable):
@@ -661,7 +645,7 @@ class _Binder:
         return None
 
     def _column_of(
-        self, node: exp.Expression, source: Source, rest: list[exp.Identifier], span: Span
+        self, node: exp.Expr, source: Source, rest: list[exp.Identifier], span: Span
     ) -> None:
         output = source.outputs.get(rest[0].name.lower())
         if output is None:
@@ -684,7 +668,7 @@ class _Binder:
 
     def _bind_ref(
         self,
-        node: exp.Expression,
+        node: exp.Expr,
         ref: Ref,
         parts: list[exp.Identifier],
         names: tuple[str, ...],
@@ -700,13 +684,13 @@ class _Binder:
 
     def _replace(
         self,
-        node: exp.Expression,
+        node: exp.Expr,
         column: exp.Column,
         path: list[exp.Identifier],
         ref: Ref,
         span: Span,
     ) -> None:
-        new: exp.Expression = column
+        new: exp.Expr = column
         for part in path:
             new = exp.Dot(this=new, expression=exp.to_identifier(part.name, quoted=True))
         self.bound.keep.append(node)
@@ -715,7 +699,7 @@ class _Binder:
         node.replace(new)
         self.bound.keep.append(new)
 
-    def _replace_niladic(self, node: exp.Expression, name: str) -> None:
+    def _replace_niladic(self, node: exp.Expr, name: str) -> None:
         new = _NILADIC_NODES[name.lower()]()
         self.bound.keep.append(node)
         node.replace(new)
@@ -733,7 +717,7 @@ class _Binder:
 
     def _variable(
         self,
-        node: exp.Expression,
+        node: exp.Expr,
         name: str,
         path: Sequence[str],
         span: Span,
@@ -759,9 +743,7 @@ class _Binder:
         label = f"{'@' if is_marked else ''}{'.'.join((name, *path))}".lower()
         self._parameter(node, value, label, span, path[-1] if path else name)
 
-    def _parameter(
-        self, node: exp.Expression, value: object, label: str, span: Span, shown: str
-    ) -> None:
+    def _parameter(self, node: exp.Expr, value: object, label: str, span: Span, shown: str) -> None:
         name = self._named.get(label)
         if name is None:
             name = f"v{len(self.bound.parameters)}"
@@ -801,7 +783,7 @@ class _Binder:
         value = self.variables.env(arguments[0], default)
         self._parameter(node, value, f"env {arguments}", span, "env")
 
-    def _moment(self, node: exp.Expression) -> None:
+    def _moment(self, node: exp.Expr) -> None:
         if self.now is None:
             return
         is_date = isinstance(node, exp.CurrentDate)
@@ -858,7 +840,7 @@ def _in_scope(block: Block) -> list[Source]:
     return found
 
 
-def _parts(node: exp.Expression) -> list[exp.Identifier] | None:
+def _parts(node: exp.Expr) -> list[exp.Identifier] | None:
     """Give the identifiers of ``a.b.c``, or ``None`` if a part is something else."""
     if isinstance(node, exp.Column):
         parts = node.parts
@@ -893,7 +875,7 @@ def _member(value: object, key: str, span: Span) -> object:
     raise _error("PLN004", f"only documents have keys, and `.{key}` stands after another", span)
 
 
-def _output_name(projection: exp.Expression) -> str:
+def _output_name(projection: exp.Expr) -> str:
     if isinstance(projection, exp.Alias):
         return projection.alias
     if isinstance(projection, exp.Dot):
@@ -903,20 +885,22 @@ def _output_name(projection: exp.Expression) -> str:
     return ""
 
 
-def _renamed(node: exp.Expression, names: Sequence[str]) -> list[str]:
+def _renamed(node: exp.Expr, names: Sequence[str]) -> list[str]:
     alias = node.args.get("alias")
     columns = [c.name for c in alias.columns] if isinstance(alias, exp.TableAlias) else []
     return [*columns, *names[len(columns) :]]
 
 
-def _derived(node: exp.Expression, query: Query, cte: Cte | None) -> Source:
+def _derived(node: exp.Expr, query: Query, cte: Cte | None) -> Source:
     names = output_names(query)
     shown = _renamed(node, names or ())
     outputs: dict[str, Output] = {}
     for position, name in enumerate(shown):
         if name:
-            outputs.setdefault(name.lower(), Output(name, _property(query, position)))
-    return Source(node.alias, outputs, None, query, cte, is_open=names is None or "" in shown)
+            output = Output(name, _property(query, position), position)
+            outputs.setdefault(name.lower(), output)
+    is_open = names is None or len(outputs) < len(shown)
+    return Source(node.alias, outputs, None, query, cte, is_open=is_open)
 
 
 def _property(query: Query, position: int) -> Property | None:
@@ -924,6 +908,9 @@ def _property(query: Query, position: int) -> Property | None:
         case Block(outputs=list() as outputs) if position < len(outputs):
             value = outputs[position][1]
             return value.output.property if isinstance(value, Ref) and not value.path else None
+        case SetQuery() if not query.node.args.get("by_name"):
+            left, right = _property(query.left, position), _property(query.right, position)
+            return left if left and right and left.type == right.type else None
         case _:
             return None
 
@@ -938,13 +925,13 @@ def _cte_source(node: exp.Table, cte: Cte) -> Source:
     outputs = {}
     for position, name in enumerate(shown):
         if name:
-            outputs.setdefault(name.lower(), Output(name, _property(cte.query, position)))
-    return Source(
-        node.alias_or_name, outputs, None, cte.query, cte, is_open=names is None or "" in shown
-    )
+            output = Output(name, _property(cte.query, position), position)
+            outputs.setdefault(name.lower(), output)
+    is_open = names is None or len(outputs) < len(shown)
+    return Source(node.alias_or_name, outputs, None, cte.query, cte, is_open=is_open)
 
 
-def _function_source(node: exp.Expression) -> Source:
+def _function_source(node: exp.Expr) -> Source:
     alias = node.args.get("alias")
     columns = [c.name for c in alias.columns] if isinstance(alias, exp.TableAlias) else []
     name = node.alias or ("unnest" if isinstance(node, exp.Unnest) else "")

@@ -20,7 +20,7 @@ from moltler.plan.constant import Constants, as_text, typed
 from moltler.plan.scope import Ref
 from moltler.schema import SCALARS, DataType
 
-_COMPARISONS: dict[type[exp.Expression], tuple[Operator, Operator]] = {
+_COMPARISONS: dict[type[exp.Expr], tuple[Operator, Operator]] = {
     exp.EQ: ("=", "="),
     exp.NEQ: ("!=", "!="),
     exp.LT: ("<", ">"),
@@ -42,7 +42,7 @@ class Translation:
     constants: Constants
     claims: PushDown
 
-    def predicate(self, node: exp.Expression) -> Predicate | None:
+    def predicate(self, node: exp.Expr) -> Predicate | None:
         """Give the predicate that says the same as a condition, or ``None``."""
         match node:
             case exp.Paren():
@@ -67,14 +67,14 @@ class Translation:
             case exp.Column() | exp.Dot():
                 found = self._field(node)
                 if found and found[1].name == "boolean":
-                    return Condition(found[0], "=", True)
+                    return Condition(found[0], "=", value=True)
                 return None
             case _ if type(node) in _COMPARISONS:
                 return self._comparison(node)
             case _:
                 return None
 
-    def _junction(self, node: exp.Expression) -> Predicate | None:
+    def _junction(self, node: exp.Expr) -> Predicate | None:
         members: list[Predicate] = []
         for part in node.flatten():
             member = self.predicate(part)
@@ -83,7 +83,7 @@ class Translation:
             members.append(member)
         return AllOf(tuple(members)) if isinstance(node, exp.And) else AnyOf(tuple(members))
 
-    def _negation(self, node: exp.Expression) -> Predicate | None:
+    def _negation(self, node: exp.Expr) -> Predicate | None:
         while isinstance(node, exp.Paren):
             node = node.this
         match node:
@@ -97,18 +97,18 @@ class Translation:
             case exp.Column() | exp.Dot():
                 found = self._field(node)
                 if found and found[1].name == "boolean":
-                    return Condition(found[0], "=", False)
+                    return Condition(found[0], "=", value=False)
                 return None
             case _:
                 member = self.predicate(node)
                 return NotOf(member) if member is not None else None
 
-    def _field(self, node: exp.Expression) -> tuple[str, DataType] | None:
+    def _field(self, node: exp.Expr) -> tuple[str, DataType] | None:
         while isinstance(node, exp.Paren):
             node = node.this
         return self.fields.get(id(node))
 
-    def _scalar(self, node: exp.Expression, type_: DataType, *, as_equal: bool) -> Scalar | None:
+    def _scalar(self, node: exp.Expr, type_: DataType, *, as_equal: bool) -> Scalar | None:
         constant = self.constants.of(node)
         if constant is None or constant.value is None:
             return None
@@ -116,7 +116,7 @@ class Translation:
             return as_text(constant.value)
         return typed(constant.value, type_)
 
-    def _comparison(self, node: exp.Expression) -> Predicate | None:
+    def _comparison(self, node: exp.Expr) -> Predicate | None:
         straight, swapped = _COMPARISONS[type(node)]
         for left, right, operator in (
             (node.this, node.expression, straight),
@@ -172,9 +172,7 @@ class Translation:
                 return None
         return self._text(operator, node.this, node.expression)
 
-    def _text(
-        self, operator: Operator, left: exp.Expression, right: exp.Expression
-    ) -> Predicate | None:
+    def _text(self, operator: Operator, left: exp.Expr, right: exp.Expr) -> Predicate | None:
         found = self._field(left)
         constant = self.constants.of(right)
         if found is None or found[1].name != "string" or constant is None:
@@ -185,7 +183,7 @@ class Translation:
             else None
         )
 
-    def _contains(self, left: exp.Expression, right: exp.Expression) -> Predicate | None:
+    def _contains(self, left: exp.Expr, right: exp.Expr) -> Predicate | None:
         found = self._field(left)
         if found is None:
             return None

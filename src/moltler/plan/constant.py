@@ -53,7 +53,7 @@ class Constants:
     parameters: Mapping[str, object]
     fold: Fold | None = None
 
-    def of(self, node: exp.Expression) -> Constant | None:
+    def of(self, node: exp.Expr) -> Constant | None:
         """Give the value of an expression, or ``None`` if it is not a known constant."""
         match node:
             case exp.Paren():
@@ -96,7 +96,7 @@ class Constants:
             return None
         return Constant(value) if value is not None else None
 
-    def _folded(self, node: exp.Expression) -> Constant | None:
+    def _folded(self, node: exp.Expr) -> Constant | None:
         if self.fold is None or not isinstance(node, exp.Condition):
             return None
         for part in node.walk():
@@ -165,9 +165,12 @@ def as_text(value: object) -> str | None:
         case datetime():
             utc = value.astimezone(UTC) if value.tzinfo else value
             micro = utc.microsecond % 1000
-            return utc.replace(tzinfo=None).isoformat(
-                timespec="microseconds" if micro else "milliseconds"
-            ) + "Z"
+            return (
+                utc.replace(tzinfo=None).isoformat(
+                    timespec="microseconds" if micro else "milliseconds"
+                )
+                + "Z"
+            )
         case date():
             return value.isoformat()
         case _:

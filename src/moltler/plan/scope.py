@@ -32,6 +32,8 @@ class Output:
     name: str
     property: Property | None = None
     """The declared field behind it; ``None`` if it is computed or unknown."""
+    position: int = -1
+    """Its number among the columns of the source's query."""
 
 
 @dataclass(eq=False, slots=True)
@@ -88,7 +90,7 @@ class Block:
     aliases: set[str] = field(default_factory=set[str])
     """The names that SELECT gives its columns with AS, in lower case."""
     merged: dict[str, list[Source]] = field(default_factory=dict[str, list[Source]])
-    outputs: list[tuple[str, exp.Expression | Ref | None]] | None = None
+    outputs: list[tuple[str, exp.Expr | Ref | None]] | None = None
     """Name and expression of each column of the result; ``None`` if only DuckDB knows them."""
     is_exists: bool = False
 
@@ -111,7 +113,7 @@ class SetQuery:
 class Unknown:
     """A query whose columns are not analysed: VALUES, PIVOT."""
 
-    node: exp.Expression
+    node: exp.Expr
 
 
 Query: TypeAlias = Block | SetQuery | Unknown

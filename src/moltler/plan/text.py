@@ -9,7 +9,7 @@ from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ErrorLevel, SqlglotError
 from sqlglot.errors import ParseError as SqlglotParseError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from moltler.errors import Span, error_class
 from moltler.lang.ast import SqlText
@@ -17,6 +17,7 @@ from moltler.lang.ast import SqlText
 VARIABLE = "\ue000"
 """First character of an identifier that stands for ``@name`` or, with digits, for ``?``."""
 _OPAQUE = "\ue001"
+_PLAIN = "\ue003"
 NILADIC = "\ue002"
 """First character of a word that SQL reads as a function, unless a field has that name."""
 
@@ -43,7 +44,10 @@ _NILADIC = {
     TokenType.CURRENT_DATE, TokenType.CURRENT_TIMESTAMP, TokenType.CURRENT_TIME,
     TokenType.LOCALTIME, TokenType.LOCALTIMESTAMP,
 }  # fmt: skip
-_BEFORE_TABLE = {TokenType.FROM, TokenType.JOIN, TokenType.COMMA, TokenType.TABLE}
+_BUILDERS = {"ARRAY", "LIST"}
+# sqlglot makes an array of `list[0]`, whatever `list` is and however it is quoted.
+_TYPE_WORDS = DuckDB.Parser.TYPE_TOKENS - {TokenType.ARRAY}
+"""Words that sqlglot reads as a type when a bracket follows."""
 
 TABLE_FUNCTIONS = ("range", "generate_series", "unnest", "repeat")
 """Functions that may stand in FROM: pure ones."""
@@ -60,7 +64,7 @@ _REFUSED_NAMES = {
     "current_user", "session_user", "checkpoint", "force_checkpoint", "summary", "which_secret",
     "storage_info", "setseed",
 }  # fmt: skip
-_REFUSED_NODES: tuple[tuple[type[exp.Expression], str], ...] = (
+_REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.DDL, "a statement that changes something"),
     (exp.DML, "a statement that changes something"),
     (exp.Command, "an engine command"),
@@ -93,9 +97,9 @@ class Text:
     """A SELECT as a tree whose nodes can be found in the script."""
 
     sql: SqlText
-    tree: exp.Expression
+    tree: exp.Expr
 
-    def span(self, node: exp.Expression) -> Span:
+    def span(self, node: exp.Expr) -> Span:
         """Give where a node stands; the whole SELECT if sqlglot does not know."""
         found = [
             (i.meta["start"], i.meta["end"])
@@ -165,9 +169,7 @@ def _syntax_error(
     if token is not None and token.token_type not in {TokenType.VAR, TokenType.IDENTIFIER}:
         is_word = span.text.isidentifier()
         hint = f'a field of that name is written "{span.text}"' if is_word else None
-    return error_class("SYN001")(
-        "SYN001", f"{shown} is not expected here", hint=hint, span=span
-    )
+    return error_class("SYN001")("SYN001", f"{shown} is not expected here", hint=hint, span=span)
 
 
 def _edit_tokens(sql: SqlText, tokens: list[Token]) -> list[Token]:
@@ -199,9 +201,9 @@ def _edit_tokens(sql: SqlText, tokens: list[Token]) -> list[Token]:
             token = _retyped(token, TokenType.RLIKE if matches else TokenType.OVERLAPS)
         elif kind in _NILADIC and not (following and following.token_type == TokenType.L_PAREN):
             token = _identifier(token, NILADIC + token.text, token.end)
-        elif kind == TokenType.STRING and before is not None and before.token_type in _BEFORE_TABLE:
-            if before.token_type != TokenType.COMMA or _in_from(result):
-                refuse("reading a file", _place(sql, token.start, token.end + 1))
+        elif _is_name(tokens, position):
+            is_builder = token.text.upper() in _BUILDERS
+            token = _identifier(token, (_PLAIN if is_builder else "") + token.text, token.end)
         elif (
             kind == TokenType.VAR
             and following is not None
@@ -216,24 +218,23 @@ def _edit_tokens(sql: SqlText, tokens: list[Token]) -> list[Token]:
     return result
 
 
-def _in_from(tokens: list[Token]) -> bool:
-    """Tell whether the open clause at the same nesting is FROM."""
-    depth = 0
-    for token in reversed(tokens):
-        if token.token_type == TokenType.R_PAREN:
-            depth += 1
-        elif token.token_type == TokenType.L_PAREN:
-            depth -= 1
-            if depth < 0:
-                return False
-        elif depth == 0 and token.token_type == TokenType.FROM:
-            return True
-        elif depth == 0 and token.token_type in {
-            TokenType.SELECT, TokenType.WHERE, TokenType.ON, TokenType.GROUP_BY, TokenType.HAVING,
-            TokenType.ORDER_BY, TokenType.QUALIFY, TokenType.IN, TokenType.VALUES,
-        }:  # fmt: skip
-            return False
-    return False
+def _is_name(tokens: list[Token], position: int) -> bool:
+    """Tell whether a keyword must be a name: behind a dot, or ahead of an index."""
+    token = tokens[position]
+    before = tokens[position - 1].token_type if position else None
+    after = [t.token_type for t in tokens[position + 1 : position + 3]]
+    if token.token_type == TokenType.IDENTIFIER:
+        return token.text.upper() in _BUILDERS and after[:1] == [TokenType.L_BRACKET]
+    if token.token_type == TokenType.VAR or not token.text.isidentifier():
+        return False
+    if before == TokenType.DOT:
+        return after[:1] != [TokenType.L_PAREN]
+    return (
+        token.token_type in _TYPE_WORDS
+        and after[:1] == [TokenType.L_BRACKET]
+        and after[1:] != [TokenType.R_BRACKET]
+        and before not in {TokenType.DCOLON, TokenType.ALIAS}
+    )
 
 
 def _is_infix(token: Token, before: list[Token], following: Token | None) -> bool:
@@ -272,6 +273,8 @@ def _check(text: Text) -> None:
                 if name.startswith(_OPAQUE):
                     node.set("this", name[1:])
                 _check_function(text, node, name.lstrip(_OPAQUE).lower())
+            case exp.Identifier() if node.name.startswith(_PLAIN):
+                node.set("this", node.name[1:])
             case exp.CTE() if not isinstance(node.this, exp.Query | exp.Values):
                 refuse("a CTE that is not a SELECT", text.span(node))
             case exp.Table():
@@ -286,6 +289,9 @@ def _check(text: Text) -> None:
 def _check_table(text: Text, node: exp.Table) -> None:
     source = node.this
     if isinstance(source, exp.Identifier):
+        span = text.span(source)
+        if span.text.startswith("'"):
+            refuse("reading a file", span)
         return
     if isinstance(source, exp.GenerateSeries | exp.Unnest | exp.ExplodingGenerateSeries):
         return
@@ -298,6 +304,6 @@ def _check_table(text: Text, node: exp.Table) -> None:
         )
 
 
-def _check_function(text: Text, node: exp.Expression, name: str) -> None:
+def _check_function(text: Text, node: exp.Expr, name: str) -> None:
     if name in _REFUSED_NAMES or name.startswith(_REFUSED_FUNCTIONS) or name.endswith("_scan"):
         refuse(f"the function `{name}`", text.span(node))

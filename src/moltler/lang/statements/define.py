@@ -6,9 +6,14 @@ from typing import Any
 
 from moltler.lang import ast
 from moltler.lang.cursor import Clause, Cursor
-from moltler.lang.expr import document, literal_array, literal_document
+from moltler.lang.expr import document
+from moltler.lang.literals import literal_array, literal_document
 
-RESERVED_INSTANCES = frozenset({"TYPE", "TYPES", "ENTITY", "ACTION"})
+_DEFINITIONS = {
+    "TYPE": ("type",),
+    "ENTITY": ("type.entity",),
+    "ACTION": ("type.entity.action", "type.action"),
+}
 
 
 def create(cursor: Cursor) -> ast.Statement:
@@ -20,17 +25,20 @@ def create(cursor: Cursor) -> ast.Statement:
     if not cursor.at("CONNECTOR"):
         cursor.unexpected("CONNECTOR", "DESTINATION")
     cursor.advance()
-    if cursor.peek().kind == "string":
+    if cursor.at(*_DEFINITIONS) and not _is_misnamed_instance(cursor):
         match cursor.token.folded:
             case "TYPE":
                 return _type(cursor, start, or_replace=or_replace)
             case "ENTITY":
                 return _entity(cursor, start, or_replace=or_replace)
-            case "ACTION":
-                return _action(cursor, start, or_replace=or_replace)
             case _:
-                pass
+                return _action(cursor, start, or_replace=or_replace)
     return _connector(cursor, start, or_replace=or_replace)
+
+
+def _is_misnamed_instance(cursor: Cursor) -> bool:
+    # `CREATE CONNECTOR action TYPE 'x'` names an instance as none may be called.
+    return cursor.peek().folded in {"TYPE", "IF", "CONFIG", "OPTIONS", "DESCRIPTION"}
 
 
 def _if_not_exists(cursor: Cursor) -> bool:
@@ -72,6 +80,7 @@ def _entity(cursor: Cursor, start: int, *, or_replace: bool) -> ast.CreateEntity
     cursor.advance()
     name = cursor.quoted_name("type.entity")
     if_not_exists = _if_not_exists(cursor)
+    head = cursor.span_from(start)
     found: dict[str, Any] = cursor.clauses(
         "CREATE CONNECTOR ENTITY",
         Clause(("DESCRIPTION",), lambda: cursor.string("a description")),
@@ -81,7 +90,7 @@ def _entity(cursor: Cursor, start: int, *, or_replace: bool) -> ast.CreateEntity
         Clause(("ROWS_PATH",), lambda: cursor.string("a path")),
     )
     span = cursor.span_from(start)
-    cursor.require(found, "CREATE CONNECTOR ENTITY", span, "FIELDS", "QUERY_HANDLER")
+    cursor.require(found, "CREATE CONNECTOR ENTITY", head, "FIELDS", "QUERY_HANDLER")
     return ast.CreateEntity(
         name,
         found["FIELDS"],
@@ -97,8 +106,9 @@ def _entity(cursor: Cursor, start: int, *, or_replace: bool) -> ast.CreateEntity
 
 def _action(cursor: Cursor, start: int, *, or_replace: bool) -> ast.CreateAction:
     cursor.advance()
-    name = cursor.quoted_name("type.entity.action", "type.action")
+    name = cursor.quoted_name(*_DEFINITIONS["ACTION"])
     if_not_exists = _if_not_exists(cursor)
+    head = cursor.span_from(start)
     found: dict[str, Any] = cursor.clauses(
         "CREATE CONNECTOR ACTION",
         Clause(("DESCRIPTION",), lambda: cursor.string("a description")),
@@ -108,7 +118,7 @@ def _action(cursor: Cursor, start: int, *, or_replace: bool) -> ast.CreateAction
         Clause(("IDEMPOTENT",), lambda: True),
     )
     span = cursor.span_from(start)
-    cursor.require(found, "CREATE CONNECTOR ACTION", span, "HANDLER")
+    cursor.require(found, "CREATE CONNECTOR ACTION", head, "HANDLER")
     return ast.CreateAction(
         name,
         found["HANDLER"],
@@ -124,24 +134,16 @@ def _action(cursor: Cursor, start: int, *, or_replace: bool) -> ast.CreateAction
 
 def _connector(cursor: Cursor, start: int, *, or_replace: bool) -> ast.CreateConnector:
     name_token = cursor.token
-    if cursor.token.kind == "word" and name_token.folded in RESERVED_INSTANCES:
-        if cursor.peek().kind != "word":
-            cursor.advance()
-            cursor.unexpected("a quoted name")
-        cursor.fail(
-            "SYN005",
-            f"an instance cannot be called {name_token}",
-            hint=f"for a definition, quote the name: CREATE CONNECTOR {name_token.folded} 'name'",
-        )
     if name_token.kind == "string":
         cursor.fail(
             "SYN001",
             f"expected the name of an instance as a bare word, found {name_token}",
             hint="leave the quotes out, or write CREATE CONNECTOR TYPE for a definition",
         )
-    name = cursor.name("the name of an instance")
+    name = cursor.instance()
     name_span = cursor.span_from(name_token.start)
     if_not_exists = _if_not_exists(cursor)
+    head = cursor.span_from(start)
     found: dict[str, Any] = cursor.clauses(
         "CREATE CONNECTOR",
         Clause(("TYPE",), lambda: cursor.quoted_name("type")),
@@ -150,7 +152,7 @@ def _connector(cursor: Cursor, start: int, *, or_replace: bool) -> ast.CreateCon
         Clause(("DESCRIPTION",), lambda: cursor.string("a description")),
     )
     span = cursor.span_from(start)
-    cursor.require(found, "CREATE CONNECTOR", span, "TYPE")
+    cursor.require(found, "CREATE CONNECTOR", head, "TYPE")
     return ast.CreateConnector(
         name,
         found["TYPE"],
@@ -167,13 +169,14 @@ def _connector(cursor: Cursor, start: int, *, or_replace: bool) -> ast.CreateCon
 def _destination(cursor: Cursor, start: int, *, or_replace: bool) -> ast.CreateDestination:
     name = cursor.name("the name of a destination")
     if_not_exists = _if_not_exists(cursor)
+    head = cursor.span_from(start)
     found: dict[str, Any] = cursor.clauses(
         "CREATE DESTINATION",
         Clause(("TYPE",), lambda: cursor.string("a type of destination")),
         Clause(("CONFIG",), lambda: document(cursor)),
     )
     span = cursor.span_from(start)
-    cursor.require(found, "CREATE DESTINATION", span, "TYPE")
+    cursor.require(found, "CREATE DESTINATION", head, "TYPE")
     return ast.CreateDestination(
         name, found["TYPE"], or_replace, if_not_exists, found.get("CONFIG"), span=span
     )
@@ -217,16 +220,14 @@ def drop(cursor: Cursor) -> ast.Statement:
             type_name = cursor.quoted_name("type")
             return ast.DropTest(test, type_name, span=cursor.span_from(start))
         case _:
-            cursor.unexpected("CONNECTOR", "DESTINATION", "SCHEDULE", "TEST")
+            return cursor.unexpected("CONNECTOR", "DESTINATION", "SCHEDULE", "TEST")
 
 
 def _drop_connector(cursor: Cursor, start: int) -> ast.Statement:
-    shapes = {"TYPE": ("type",), "ENTITY": ("type.entity",)}
-    shapes["ACTION"] = ("type.entity.action", "type.action")
     kind = cursor.token.folded
-    if kind in shapes and cursor.peek().kind == "string":
+    if cursor.at(*_DEFINITIONS):
         cursor.advance()
-        name = cursor.quoted_name(*shapes[kind])
+        name = cursor.quoted_name(*_DEFINITIONS[kind])
         if_exists = cursor.take_phrase("IF", "EXISTS")
         cascade = cursor.take("CASCADE")
         return ast.DropDefinition(
@@ -236,7 +237,7 @@ def _drop_connector(cursor: Cursor, start: int) -> ast.Statement:
             cascade,
             span=cursor.span_from(start),
         )
-    connector = cursor.name("the name of an instance")
+    connector = cursor.instance()
     if_exists = cursor.take_phrase("IF", "EXISTS")
     return ast.DropConnector(connector, if_exists, span=cursor.span_from(start))
 
@@ -245,7 +246,7 @@ def alter(cursor: Cursor) -> ast.Statement:
     """Read ALTER CONNECTOR."""
     start = cursor.expect("ALTER").start
     cursor.expect("CONNECTOR")
-    name = cursor.name("a connector")
+    name = cursor.instance()
     if cursor.at("ENABLE", "DISABLE"):
         enabled = cursor.advance().folded == "ENABLE"
         return ast.SetEnabled(name, enabled, span=cursor.span_from(start))
@@ -266,5 +267,5 @@ def set_enabled(cursor: Cursor) -> ast.SetEnabled:
     """Read ENABLE CONNECTOR and DISABLE CONNECTOR."""
     token = cursor.expect("ENABLE", "DISABLE")
     cursor.expect("CONNECTOR")
-    name = cursor.name("a connector")
+    name = cursor.instance()
     return ast.SetEnabled(name, token.folded == "ENABLE", span=cursor.span_from(token.start))

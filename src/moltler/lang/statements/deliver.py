@@ -4,36 +4,44 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from moltler.lang import ast
 from moltler.lang.cursor import Clause, Cursor
-from moltler.lang.expr import expression, interval, literal_document, string_array
+from moltler.lang.expr import condition, expression, interval
+from moltler.lang.literals import literal_document, string_array
 
 _SEMVER = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
     r"(-(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?"
     r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
 )
-_CRON_FIELDS = 5
-_CRON_NAMES = frozenset(
-    {"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly"}
+_MONTHS = (
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+)  # fmt: skip
+_CRON_FIELDS = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day", 1, 31, ()),
+    ("month", 1, 12, _MONTHS),
+    ("weekday", 0, 7, ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")),
 )
+_CRON_NAMES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly")
+_CRON_PART = re.compile(r"(\*|\w+(?:-\w+)?)(?:/([0-9]{1,4}))?", re.ASCII)
 
 
 def sync(cursor: Cursor) -> ast.Sync:
     """Read SYNC CONNECTOR."""
     start = cursor.expect("SYNC").start
     cursor.expect("CONNECTOR")
-    connector = cursor.name("a connector")
+    connector = cursor.instance()
     entity = cursor.name("an entity") if cursor.take_symbol(".") else None
-    to = cursor.token
-    if not cursor.at("TO"):
-        cursor.unexpected("TO")
-    target = _target(cursor, to.end)
+    cursor.expect("TO")
+    target = _target(cursor)
     found: dict[str, Any] = cursor.clauses(
         "SYNC CONNECTOR",
         Clause(("FULL",), lambda: True),
-        Clause(("WHERE",), lambda: expression(cursor)),
+        Clause(("WHERE",), lambda: condition(cursor)),
         Clause(("INCREMENTAL", "ON"), lambda: _incremental(cursor)),
         Clause(("SCHEDULE",), lambda: _schedule(cursor)),
         Clause(("DELETES",), lambda: _deletes(cursor)),
@@ -67,27 +75,26 @@ def sync(cursor: Cursor) -> ast.Sync:
     )
 
 
-def _target(cursor: Cursor, position: int) -> ast.Target:
-    """Read a target; the cursor stands on the word before it, which ends at `position`."""
-    start = cursor.scanner.skip(position)
-    bare = cursor.scanner.pattern(position)
+def _target(cursor: Cursor) -> ast.Target:
+    """Read a target: not made of tokens, so the cursor must not have looked at the next one."""
+    start = cursor.scanner.skip(cursor.position)
+    bare = cursor.scanner.pattern(start)
     if bare is None:
-        cursor.jump(position)
         table = cursor.string("a target")
         return ast.Target(None, table, span=cursor.span_from(start))
     text = bare.text
     if text.endswith(".") and cursor.source.text[bare.end : bare.end + 1] in {"'", '"'}:
-        cursor.jump(bare.end)
-        table = cursor.string("a table")
+        cursor.go_on(bare.end)
+        quoted = cursor.token
+        table = cursor.scanner.string_value(quoted)
+        cursor.jump(start, quoted.end, "plain")
         return ast.Target(text[:-1], table, span=cursor.span_from(start))
-    cursor.jump(bare.end)
     destination, dot, table = text.partition(".")
+    if dot and not (destination and table):
+        cursor.fail("SYN001", f"`{text}` is not a target", at=bare, hint="write destination.table")
+    cursor.jump(start, bare.end, "plain")
     if not dot:
         return ast.Target(None, text, span=cursor.span_from(start))
-    if not destination or not table:
-        cursor.fail(
-            "SYN001", f"`{text}` is not a target", at=bare, hint="write destination.table"
-        )
     return ast.Target(destination, table, span=cursor.span_from(start))
 
 
@@ -99,15 +106,59 @@ def _incremental(cursor: Cursor) -> tuple[str, ast.Interval | None]:
 def _schedule(cursor: Cursor) -> tuple[str, str | None]:
     token = cursor.token
     text = cursor.string("a schedule")
-    fields = text.split()
-    if text.lower() not in _CRON_NAMES and len(fields) != _CRON_FIELDS:
+    problem = _cron_problem(text)
+    if problem:
         cursor.fail(
             "SYN006",
-            f"'{text}' is not a schedule: cron has {_CRON_FIELDS} fields, this has {len(fields)}",
+            f"'{text[:80]}' is not a schedule: {problem}",
             at=token,
-            allowed=("minute hour day month weekday", *sorted(_CRON_NAMES)),
+            allowed=("minute hour day month weekday", *_CRON_NAMES),
         )
-    return text, cursor.string("a time zone") if cursor.take("TIMEZONE") else None
+    return text, _timezone(cursor) if cursor.take("TIMEZONE") else None
+
+
+def _cron_problem(text: str) -> str | None:
+    """Say what keeps a text from being a schedule, or give ``None``.
+
+    Source: crontab(5): lists, ranges, steps and names in five fields.
+    """
+    if text.lower() in _CRON_NAMES:
+        return None
+    fields = text.split()
+    if len(fields) != len(_CRON_FIELDS):
+        return f"cron has {len(_CRON_FIELDS)} fields, this has {len(fields)}"
+    for field, (name, low, high, names) in zip(fields, _CRON_FIELDS, strict=True):
+        for part in field.split(","):
+            found = _CRON_PART.fullmatch(part)
+            if found is None or found[2] == "0":
+                return f"`{part}` is no {name}"
+            ends = [] if found[1] == "*" else found[1].upper().split("-")
+            numbers = [_cron_number(end, low, names) for end in ends]
+            known = [number for number in numbers if number is not None and low <= number <= high]
+            if len(known) < len(numbers) or known != sorted(known):
+                return f"`{part}` is no {name}: {low} to {high}"
+    return None
+
+
+def _cron_number(text: str, low: int, names: tuple[str, ...]) -> int | None:
+    if text in names:
+        return names.index(text) + low
+    return int(text) if text.isdigit() and len(text) <= 2 else None
+
+
+def _timezone(cursor: Cursor) -> str:
+    token = cursor.token
+    name = cursor.string("a time zone")
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        cursor.fail(
+            "SYN006",
+            f"'{name[:80]}' is not a time zone",
+            at=token,
+            hint="use a name such as 'Europe/Berlin'",
+        )
+    return name
 
 
 def _deletes(cursor: Cursor) -> tuple[str, str | None]:
@@ -124,8 +175,8 @@ def _backfill(cursor: Cursor) -> tuple[ast.Expr, ast.Expr]:
 def rollback(cursor: Cursor) -> ast.Statement:
     """Read ROLLBACK SYNC and ROLLBACK CONNECTOR TYPE."""
     start = cursor.expect("ROLLBACK").start
-    if cursor.at("SYNC"):
-        target = _target(cursor, cursor.token.end)
+    if cursor.take("SYNC"):
+        target = _target(cursor)
         return ast.RollbackSync(target, span=cursor.span_from(start))
     if not cursor.at("CONNECTOR"):
         cursor.unexpected("SYNC", "CONNECTOR")
@@ -152,7 +203,7 @@ def package(cursor: Cursor) -> ast.Package:
         Clause(("WITH",), lambda: _settings(cursor)),
     )
     span = cursor.span_from(start)
-    cursor.require(found, "PACKAGE CONNECTOR TYPE", span, "VERSION")
+    cursor.require(found, "PACKAGE CONNECTOR TYPE", type_name.span, "VERSION")
     return ast.Package(
         type_name,
         found["VERSION"],
@@ -193,7 +244,7 @@ def _settings(cursor: Cursor) -> tuple[ast.Setting, ...]:
     while True:
         start = cursor.token.start
         name = cursor.name("a setting")
-        cursor.expect_symbol("=")
+        cursor.expect_symbol("=", "operator")
         settings.append(ast.Setting(name, expression(cursor), span=cursor.span_from(start)))
         if not cursor.take_symbol(","):
             return tuple(settings)
@@ -230,7 +281,7 @@ def install(cursor: Cursor) -> ast.Install:
         Clause(("WITH",), lambda: _settings(cursor)),
     )
     span = cursor.span_from(start)
-    cursor.require(found, "INSTALL CONNECTOR TYPE", span, "FROM")
+    cursor.require(found, "INSTALL CONNECTOR TYPE", type_name.span, "FROM")
     return ast.Install(
         type_name, or_replace, found.get("VERSION"), found["FROM"], found.get("WITH", ()), span=span
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from moltler.lang import ast
 from moltler.lang.cursor import Clause, Cursor
-from moltler.lang.expr import execution, expression
+from moltler.lang.expr import condition, execution, expression
 
 
 def show(cursor: Cursor) -> ast.Statement:
@@ -31,7 +31,7 @@ def show(cursor: Cursor) -> ast.Statement:
             cursor.advance()
             return _show_connector(cursor, start)
         case _:
-            cursor.unexpected(
+            return cursor.unexpected(
                 "CONNECTORS", "CONNECTOR", "DESTINATIONS", "SYNCS", "PACKAGES", "TESTS", "CACHE"
             )
 
@@ -43,7 +43,7 @@ def _show_connector(cursor: Cursor, start: int) -> ast.Statement:
         cursor.advance()
         name = cursor.quoted_name("type")
         return ast.ShowType(name, span=cursor.span_from(start))
-    connector = cursor.name("a connector")
+    connector = cursor.instance()
     aspect: ast.ConnectorAspect | None = None
     limit: int | None = None
     match cursor.token.folded if cursor.token.kind == "word" else "":
@@ -88,7 +88,7 @@ def query(cursor: Cursor) -> ast.Query:
     entity = cursor.name("an entity")
     found: dict[str, Any] = cursor.clauses(
         "QUERY",
-        Clause(("WHERE",), lambda: expression(cursor)),
+        Clause(("WHERE",), lambda: condition(cursor)),
         Clause(("ORDER", "BY"), lambda: _sort_keys(cursor)),
         Clause(("LIMIT",), lambda: expression(cursor)),
         Clause(("INTO",), lambda: cursor.name("a variable")),
@@ -105,9 +105,10 @@ def query(cursor: Cursor) -> ast.Query:
 
 
 def _sort_keys(cursor: Cursor) -> tuple[ast.SortKey, ...]:
-    keys = [_sort_key(cursor)]
-    while cursor.take_symbol(","):
-        keys.append(_sort_key(cursor))
+    with cursor.sql_names():
+        keys = [_sort_key(cursor)]
+        while cursor.take_symbol(","):
+            keys.append(_sort_key(cursor))
     return tuple(keys)
 
 
@@ -137,9 +138,7 @@ def explain(cursor: Cursor) -> ast.Explain:
         return ast.Explain(call, span=cursor.span_from(start))
     if not cursor.at_select():
         cursor.unexpected("SELECT", "CONNECTOR_EXEC")
-    sql, into = cursor.sql()
-    if into is not None:
-        cursor.fail("SYN001", "EXPLAIN has no INTO")
+    sql = cursor.sql_alone("after EXPLAIN")
     return ast.Explain(sql, analyze, span=cursor.span_from(start))
 
 

@@ -1,6 +1,6 @@
 // Rows to one page of typed columns, laid out so that the host's Arrow arrays are these bytes.
 //
-// Page: u32 rows | u32 columns | u32 note length | u32 0, then per column
+// Page: u32 rows | u32 columns | u32 note length | u32 1 if it is a part of an array, then per column
 // u32 kind | u32 validity bytes | u32 offset bytes | u32 data bytes, then the note (JSON) and the
 // buffers of each column in that order; note and buffers are padded to 8 bytes.
 
@@ -32,10 +32,13 @@ const getTime = Function.prototype.call.bind(Date.prototype.getTime);
 const test = Function.prototype.call.bind(RegExp.prototype.test);
 const trim = Function.prototype.call.bind(String.prototype.trim);
 const join = Function.prototype.call.bind(Array.prototype.join);
+const hasLone = Function.prototype.call.bind(String.prototype.includes);
+const replace = Function.prototype.call.bind(String.prototype.replace);
 const encode = TextEncoder.prototype.encode.bind(encoder);
 const encodeInto = TextEncoder.prototype.encodeInto.bind(encoder);
 const setBytes = Function.prototype.call.bind(Uint8Array.prototype.set);
 const NUMERIC = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+const ESCAPE = /\\(?:u(d[89a-f][0-9a-f]{2})|.)/g;
 const WHOLE = /^[+-]?\d+$/;
 
 // Given to the note when a cell does not fit; the cell is NULL.
@@ -124,6 +127,9 @@ function asTime(value) {
   return Math.abs(time) > MAX_TIME ? misfit("not a time") : Math.floor(time);
 }
 
+// JSON.stringify escapes surrogates only where they are alone.
+const whole = (escape, lone) => lone ? "\\ufffd" : escape;
+
 // Tells whether JSON.stringify shows the value whole: true, false ("convert it"), or NO_FIT.
 function isPlain(value, depth) {
   switch (typeof value) {
@@ -192,7 +198,9 @@ function asJson(value) {
   if (plain === NO_FIT) return NO_FIT;
   if (plain === false) value = withoutMaps(value, 0);
   if (value === NO_FIT) return NO_FIT;
-  return stringify(value) ?? null;
+  const text = stringify(value);
+  if (text === undefined) return null;
+  return hasLone(text, "\\ud") ? replace(text, ESCAPE, whole) : text;
 }
 
 function asArray(value) {
@@ -328,7 +336,7 @@ const LAY_OUT = {
 const padded = (length) => (length + 7) & ~7;
 
 // `columns` is a list of [name, type]. Gives the page's bytes after `room` free bytes.
-export function encodePage(rows, columns, room) {
+export function encodePage(rows, columns, room, isPart) {
   const misfits = new Misfits();
   const laid = [];
   for (let i = 0; i < columns.length; i++) {
@@ -346,6 +354,7 @@ export function encodePage(rows, columns, room) {
   view.setUint32(0, rows.length, true);
   view.setUint32(4, laid.length, true);
   view.setUint32(8, note.length, true);
+  view.setUint32(12, isPart ? 1 : 0, true);
   let at = 16;
   for (const { kind, parts } of laid) {
     view.setUint32(at, kind, true);

@@ -11,11 +11,15 @@ const NO_BODY = new Set([101, 103, 204, 205, 304]);
 
 const NativeRequest = Request;
 const NativeResponse = Response;
+const { captureStackTrace } = Error;
+const NativeHeaders = Headers;
+const NativePromise = Promise;
 const NativeStream = ReadableStream;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const arrayBuffer = Function.prototype.call.bind(Request.prototype.arrayBuffer);
 const text = Function.prototype.call.bind(Response.prototype.text);
+const append = Function.prototype.call.bind(Headers.prototype.append);
 const clone = Function.prototype.call.bind(Response.prototype.clone);
 const parseDate = Date.parse;
 const now = Date.now;
@@ -37,19 +41,44 @@ NativeResponse.prototype.clone = function () {
   return copy;
 };
 NativeResponse.prototype.json = async function json() {
+  const site = {};
+  captureStackTrace(site, json);
   const body = await text(this);
   try {
     return parseExactly(body);
   } catch (error) {
     ofJson.add(error);
-    throw error;
+    throw at(site, error);
   }
 };
+
+// The error is made by us, but the place that matters is where the handler called us.
+function at(site, error) {
+  const frames = /\n\s+at [^]*$/.exec(site.stack)?.[0] ?? "";
+  error.stack = `${error.name}: ${error.message}${frames}`;
+  return error;
+}
 
 function secondsToWait(header) {
   if (/^\d+$/.test(header)) return Number(header);
   const date = parseDate(header);
   return Number.isNaN(date) ? undefined : Math.max(0, (date - now()) / 1000);
+}
+
+function headersOf(pairs) {
+  const headers = new NativeHeaders();
+  for (const [name, value] of pairs) {
+    try {
+      append(headers, name, value);
+    } catch {
+      // What the standard does not take for a header is left out; the rest is still good.
+    }
+  }
+  return headers;
+}
+
+function failure(exchange, { message, code }) {
+  return at(exchange.site, new FetchError(message, code));
 }
 
 // `send(kind, id, ...parts)` writes a frame, `current()` gives the running call, `turn(call)`
@@ -58,19 +87,25 @@ export function makeFetch({ send, current, turn, waits }) {
   const exchanges = new Map();
   const queue = [];
   let last = 0;
+  let inFlight = 0;
 
+  // The response's head is there, or never will be; bodies that nobody reads hold nobody up.
   function settle(exchange) {
     if (exchange.settled) return;
     exchange.settled = true;
-    exchange.signal?.removeEventListener("abort", exchange.onAbort);
     waits(exchange.call, -1);
+    inFlight -= 1;
+    while (queue.length && inFlight < MAX_IN_FLIGHT) {
+      inFlight += 1;
+      queue.shift()();
+    }
   }
 
   function close(exchange) {
     if (!exchanges.delete(exchange.id)) return;
     exchange.call.exchanges.delete(exchange);
+    exchange.signal.removeEventListener("abort", exchange.onAbort);
     settle(exchange);
-    while (queue.length && exchanges.size < MAX_IN_FLIGHT) queue.shift()();
   }
 
   function abort(exchange, why) {
@@ -82,6 +117,8 @@ export function makeFetch({ send, current, turn, waits }) {
   }
 
   async function fetch(input, init = undefined) {
+    const site = {};
+    captureStackTrace(site, fetch);
     const request = new NativeRequest(input, init);
     const call = current();
     if (!call) throw new DOMException("the call has ended", "AbortError");
@@ -90,16 +127,17 @@ export function makeFetch({ send, current, turn, waits }) {
     const body = request.body ? new Uint8Array(await arrayBuffer(request)) : null;
     await turn(call);
     waits(call, 1);
+    if (inFlight < MAX_IN_FLIGHT) inFlight += 1;
+    else await new NativePromise((go) => queue.push(go));
     try {
-      while (exchanges.size >= MAX_IN_FLIGHT) await new Promise((go) => queue.push(go));
       signal.throwIfAborted();
       if (call.done) throw new DOMException("the call has ended", "AbortError");
     } catch (error) {
-      waits(call, -1);
+      settle({ call, settled: false });
       throw error;
     }
     return await new Promise((resolve, reject) => {
-      const exchange = { id: ++last, call, signal, resolve, reject, settled: false };
+      const exchange = { id: ++last, call, site, signal, resolve, reject, settled: false };
       exchange.onAbort = () => abort(exchange, signal.reason);
       signal.addEventListener("abort", exchange.onAbort);
       exchanges.set(exchange.id, exchange);
@@ -133,7 +171,7 @@ export function makeFetch({ send, current, turn, waits }) {
       } else {
         close(exchange);
         const { code, message } = JSON.parse(decoder.decode(bytes));
-        controller.error(new FetchError(message, code));
+        controller.error(failure(exchange, { message, code }));
       }
       pulled?.();
     };
@@ -164,7 +202,7 @@ export function makeFetch({ send, current, turn, waits }) {
     const { call } = exchange;
     if (head.error) {
       close(exchange);
-      exchange.reject(new FetchError(head.error.message, head.error.code));
+      exchange.reject(failure(exchange, head.error));
       return;
     }
     const { status } = head;
@@ -182,7 +220,7 @@ export function makeFetch({ send, current, turn, waits }) {
     const response = new NativeResponse(body, {
       status: isNative ? status : 200,
       statusText: head.status_text,
-      headers: head.headers,
+      headers: headersOf(head.headers),
     });
     facts.set(response, {
       url: head.url,

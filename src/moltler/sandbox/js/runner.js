@@ -139,7 +139,11 @@ addEventListener("beforeunload", (event) => {
 
 function fail(call, error, described = errors.describe(error)) {
   if (call.done) return;
-  flush(call);
+  try {
+    flush(call);
+  } catch (problem) {
+    described = errors.describe(problem);
+  }
   if (described.kind === "rate") described.retry_after ??= call.retryAfter;
   described.status ??= call.status;
   described.name ??= "";
@@ -184,7 +188,11 @@ async function importHandler(source, entry, suffix, id) {
     if (id !== undefined) urls.set(url, id);
     const typescript = language === "typescript";
     try {
-      return { typescript, entry: (await import(url))[ENTRY] };
+      const module = await import(url);
+      if (ENTRY in module) return { typescript, entry: module[ENTRY] };
+      // Read as TypeScript, a comment that is not closed swallows our last lines.
+      const line = source.split("\n").length + 1;
+      return { problem: { kind: "compile", name: "SyntaxError", message: "", line, typescript } };
     } catch (error) {
       const problem = compileProblem(error, url);
       if (problem === null) return { typescript, thrown: error };
@@ -220,7 +228,9 @@ async function check(id, { source, entry }) {
   const suffix = `import ${stringify(stopUrl)};`;
   const result = await importHandler(source, entry, suffix);
   const problem = result.problem ?? staticImport(source, result.typescript);
-  if (problem?.kind === "unbound") Object.assign(problem, staticImport(source, false));
+  if (["unbound", "import"].includes(problem?.kind)) {
+    Object.assign(problem, staticImport(source, false));
+  }
   if (problem) sendJson(ERROR, id, problem);
   else sendJson(LOADED, id, { typescript: result.typescript });
 }
@@ -261,15 +271,28 @@ async function credit(call) {
   }
 }
 
+// Sends single rows that were yielded; of more than a page holds, the rest stays gathered.
 function flush(call) {
   if (call.gathered.length === 0 || call.credit === 0) return;
   const rows = call.gathered;
   call.gathered = [];
-  sendPage(call, rows);
+  for (let size = rows.length; !sendPage(call, rows.slice(0, size), false);) {
+    if (size === 1) throw new errors.DataProblem("a row is larger than 60 MB");
+    size = Math.ceil(size / 2);
+    call.gathered = rows.slice(size);
+  }
 }
 
-function sendPage(call, rows) {
-  const bytes = encodePage(rows, call.columns, HEADER);
+async function drain(call) {
+  while (call.gathered.length) {
+    await credit(call);
+    if (call.isCancelled) throw CANCELLED;
+    flush(call);
+  }
+}
+
+function sendPage(call, rows, isPart) {
+  const bytes = encodePage(rows, call.columns, HEADER, isPart);
   if (bytes.length > MAX_PAGE) return false;
   call.credit -= 1;
   if (call.credit === 0) call.isRunning = false;
@@ -290,14 +313,14 @@ function checkRow(row, index) {
   );
 }
 
-async function sendRows(call, rows, first) {
+async function sendRows(call, rows, first, isPart) {
   for (let i = 0; i < rows.length; i++) checkRow(rows[i], first + i);
   for (let at = 0; at < rows.length;) {
     let size = PAGE_ROWS;
     for (;;) {
       await credit(call);
       if (call.isCancelled) throw CANCELLED;
-      if (sendPage(call, rows.slice(at, at + size))) break;
+      if (sendPage(call, rows.slice(at, at + size), isPart)) break;
       if (size === 1) throw new errors.DataProblem(`row ${first + at} is larger than 60 MB`);
       size = Math.ceil(Math.min(size, rows.length - at) / 2);
     }
@@ -323,8 +346,8 @@ async function pump(call, iterable) {
     if (step.done) break;
     const value = isAsync ? step.value : await step.value;
     if (isArray(value)) {
-      flush(call);
-      await sendRows(call, value, count);
+      await drain(call);
+      await sendRows(call, value, count, false);
       count += value.length;
       continue;
     }
@@ -336,10 +359,7 @@ async function pump(call, iterable) {
     if (call.gathered.length >= GATHERED_ROWS || now() - since > GATHERING_MS) flush(call);
   }
   call.iterator = null;
-  if (call.gathered.length) {
-    await credit(call);
-    flush(call);
-  }
+  await drain(call);
 }
 
 function more(...values) {
@@ -413,16 +433,16 @@ async function query(call, handler, { args, columns, rows_path }) {
   }
   if (rows_path !== null && rows_path !== undefined) {
     const { rows, key } = rowsAt(rows_path, result);
-    await sendRows(call, rows, 0);
+    await sendRows(call, rows, 0, true);
     return { more: key };
   }
   if (isArray(result)) {
-    await sendRows(call, result, 0);
+    await sendRows(call, result, 0, true);
     return {};
   }
   if (typeof result !== "object") throw notRows(result);
   if (isArray(result.items)) {
-    await sendRows(call, result.items, 0);
+    await sendRows(call, result.items, 0, true);
     return { more: more(result) };
   }
   const isIterable = typeof result[Symbol.asyncIterator] === "function" ||

@@ -1,0 +1,161 @@
+"""The only place that picks concrete parts and reads the process environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moltler.catalog.home import find_home
+from moltler.catalog.journal import Journal
+from moltler.catalog.store import CatalogFile
+from moltler.flow.connector import ResolvedConnector
+from moltler.loop import LoopThread
+from moltler.session.session import Session
+from moltler.vault.store import SecretFile
+
+if TYPE_CHECKING:
+    from moltler.exec.duck import Engine
+    from moltler.ports import Transport
+    from moltler.sandbox.handler import JavaScriptHandlers
+    from moltler.sandbox.pool import Spares
+
+
+class SystemClock:
+    """The machine's clock (`ports.Clock`)."""
+
+    def now(self) -> datetime:
+        """Give the time in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Give seconds that never go back."""
+        return time.monotonic()
+
+
+def connect(home: str | Path | None = None) -> Session:
+    """Open a session.
+
+    Args:
+        home: The folder with catalog and secrets; without it the one that the command line
+            would use. Nothing is written before it is needed.
+    """
+    return open_session(home=home)
+
+
+def open_session(
+    *,
+    home: str | Path | None = None,
+    read_only: bool = False,
+    log: Callable[[str], None] | None = None,
+    echo: Callable[[str], None] | None = None,
+    prewarm: bool = False,
+) -> Session:
+    """Open a session as a door wants it.
+
+    Args:
+        home: As for `connect`.
+        read_only: Refuse every action and sync.
+        log: Takes what handlers print, a line at a time.
+        echo: Takes what PRINT writes; standard output without it.
+        prewarm: Begin to start a runtime process now, while libraries load.
+    """
+    environ = dict(os.environ)
+    parts = _Parts(
+        find_home(home, environ, Path.cwd()), environ, read_only=read_only, log=log, echo=echo
+    )
+    if prewarm:
+        parts.spares.prewarm()
+    return Session(parts)
+
+
+class _Parts:
+    """The parts of a session (`session.services.Services`); heavy ones open late."""
+
+    def __init__(
+        self,
+        home: Path,
+        environ: Mapping[str, str],
+        *,
+        read_only: bool,
+        log: Callable[[str], None] | None,
+        echo: Callable[[str], None] | None,
+    ) -> None:
+        self.home = home
+        self.environ = environ
+        self.read_only = read_only
+        self.clock = SystemClock()
+        self.catalog = CatalogFile(home, self.clock)
+        self.journal = Journal(home, self.clock)
+        self.secrets = SecretFile(home, environ, self.clock)
+        self._log = log
+        self._echo = echo
+        self._loop = LoopThread()
+        self._making = threading.RLock()
+        self._spares: Spares | None = None
+        self._handlers: JavaScriptHandlers | None = None
+        self._engine: Engine | None = None
+
+    @property
+    def spares(self) -> Spares:
+        """Runtime processes that wait to be claimed."""
+        with self._making:
+            if self._spares is None:
+                from moltler.sandbox.pool import Spares
+
+                self._spares = Spares(self._loop)
+            return self._spares
+
+    @property
+    def handlers(self) -> JavaScriptHandlers:
+        """The JavaScript of connectors."""
+        with self._making:
+            if self._handlers is None:
+                from moltler.sandbox.handler import JavaScriptHandlers
+
+                self._handlers = JavaScriptHandlers(
+                    self._loop, self._open_transport, log=self._log, spares=self.spares
+                )
+            return self._handlers
+
+    @property
+    def engine(self) -> Engine:
+        """DuckDB."""
+        with self._making:
+            if self._engine is None:
+                from moltler.exec.duck import Engine
+
+                self._engine = Engine()
+            return self._engine
+
+    def print(self, text: str) -> None:
+        """Write one line for the user."""
+        if self._echo is not None:
+            self._echo(text)
+            return
+        sys.stdout.write(text + "\n")
+
+    def close(self) -> None:
+        """End processes and close files; may be repeated."""
+        if self._handlers is not None:
+            self._handlers.close()
+        elif self._spares is not None:
+            self._loop.run(self._spares.close())
+        self._loop.close()
+        if self._engine is not None:
+            self._engine.close()
+        self.catalog.close()
+        self.journal.close_file()
+
+    def _open_transport(self, target: ResolvedConnector) -> Transport:
+        from moltler.net.client import HttpTransport
+        from moltler.net.settings import NetSettings
+
+        proxy, ca_file = (self.environ.get(n) for n in ("MOLTLER_PROXY", "MOLTLER_CA_FILE"))
+        settings = NetSettings(proxy=proxy or None, ca_file=Path(ca_file) if ca_file else None)
+        return HttpTransport(target, settings=settings)

@@ -1,0 +1,1 @@
+"""A small real shop API on loopback, the connector for it, and a tour of both."""

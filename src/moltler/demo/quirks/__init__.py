@@ -1,0 +1,1 @@
+"""Oddities of real APIs, each to be asked for by name."""

@@ -1,0 +1,109 @@
+"""An action run at most once, with its journal row (LANGUAGE §8.2)."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+
+from moltler.catalog.arguments import check_returns
+from moltler.catalog.journal import Journal
+from moltler.errors import ErrorContext, MoltlerError, error_class
+from moltler.flow.connector import ResolvedConnector
+from moltler.flow.result import ActionResult
+from moltler.model import Action
+from moltler.ports import Handlers
+from moltler.schema import JsonValue
+from moltler.secret import redact
+
+
+def run_action(
+    target: ResolvedConnector,
+    action: Action,
+    parameters: Mapping[str, JsonValue],
+    *,
+    handlers: Handlers,
+    journal: Journal,
+) -> ActionResult:
+    """Run an action whose parameters have been checked.
+
+    Raises:
+        MoltlerError: The handler failed and nothing is in doubt, or its result does not fit
+            RETURNS (the journal then says OK: the change was made).
+        ConnectorUnknownOutcomeError: API008, a request that changes something was sent and its
+            answer was lost.
+    """
+    shown = json.dumps(parameters, ensure_ascii=False, separators=(",", ":"))
+    record = journal.open(target.name, action.path, redact(shown, target.secrets))
+    watch = _Watch(journal, record)
+    try:
+        value = handlers.execute(target, action, parameters, watch=watch)
+    except MoltlerError as error:
+        error.within(ErrorContext(connector=target.name, entity=action.entity, action=action.path))
+        message = redact(error.message, target.secrets)
+        if not watch.is_in_doubt:
+            journal.close(record, "FAILED", message)
+            raise
+        journal.close(record, "UNKNOWN", message)
+        raise _unknown(target, action, record, error) from error
+    except BaseException as error:
+        # An interrupt, or a fault of ours: the journal must not stay open.
+        outcome = "UNKNOWN" if watch.is_in_doubt else "FAILED"
+        journal.close(record, outcome, f"interrupted ({type(error).__name__})")
+        raise
+    journal.close(record, "OK")
+    return ActionResult(check_returns(action, value))
+
+
+class _Watch:
+    """Counts the writes of one execution whose answers have not come (`ports.WriteWatch`)."""
+
+    def __init__(self, journal: Journal, record: int) -> None:
+        self._journal = journal
+        self._record = record
+        self._lock = threading.Lock()
+        self._open = 0
+        self._lost = 0
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a write may or may not have had its effect."""
+        with self._lock:
+            return self._open > 0 or self._lost > 0
+
+    def sent(self) -> None:
+        """Note, durably, that a write begins to leave."""
+        self._journal.mark_sent(self._record)
+        with self._lock:
+            self._open += 1
+
+    def answered(self) -> None:
+        """Note that the API has answered a write."""
+        with self._lock:
+            self._open -= 1
+
+    def lost(self) -> None:
+        """Note that the rest of a write's answer was lost."""
+        with self._lock:
+            self._lost += 1
+
+
+def _unknown(
+    target: ResolvedConnector, action: Action, record: int, error: MoltlerError
+) -> MoltlerError:
+    return error_class("API008")(
+        "API008",
+        f"`{target.name}.{action.path}` was sent and its answer was lost, so the change may or "
+        f"may not have been made (journal {record})",
+        hint="look at the API whether it happened before you run it again; "
+        f"SHOW CONNECTOR {target.name} ACTION HISTORY lists it",
+        span=error.problems[0].span,
+        context=ErrorContext(
+            error.context.connector,
+            error.context.entity,
+            error.context.action,
+            error.context.status,
+            f"{error.code}: {error.message}",
+            error.context.stack,
+        ),
+    )

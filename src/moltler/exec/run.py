@@ -1,0 +1,275 @@
+"""A planned SELECT run over live scans: rows out, with warnings and completeness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TypeVar, cast
+
+import pyarrow as pa
+
+from moltler.exec.border import BorderColumn
+from moltler.exec.duck import Connection, Engine, Query
+from moltler.exec.pages import variants
+from moltler.exec.scan import ScanSource
+from moltler.flow.connector import ResolvedConnector
+from moltler.flow.result import Column
+from moltler.flow.scan import IncompleteReason, QueryPlan, ScanRequest, Warning
+from moltler.model import Entity
+from moltler.ports import Clock, Handlers
+
+T = TypeVar("T")
+Resolve = Callable[[str], ResolvedConnector]
+"""Gives an instance, by its name, ready for a call."""
+
+_MOST_BUFFERED = 50_000
+"""Rows of a limited scan that are kept while it is not believed yet."""
+
+
+OnEnd = Callable[[BaseException | None], None]
+"""Told once that a query is over, and what it failed with."""
+
+
+def run_select(
+    plan: QueryPlan,
+    *,
+    engine: Engine,
+    handlers: Handlers,
+    resolve: Resolve,
+    clock: Clock,
+    on_end: OnEnd | None = None,
+) -> SelectRows:
+    """Start a query; its rows are pulled by whoever reads the result.
+
+    Raises:
+        MoltlerError: A secret is missing, a handler failed while a limit was verified, or DuckDB
+            refuses the SQL.
+    """
+    with ExitStack() as cleanup:
+        connection = cleanup.enter_context(engine.open())
+        # Waiting in a thread of its own leaves this one free to be interrupted.
+        worker = ThreadPoolExecutor(1, thread_name_prefix="moltler-query")
+        cleanup.callback(worker.shutdown)
+        targets = {r.connector: resolve(r.connector) for r in plan.scans}
+        scans = [ScanSource(r, targets[r.connector], handlers, clock) for r in plan.scans]
+        rows = SelectRows(plan, scans, connection, worker, on_end)
+        rows.own(cleanup.pop_all())
+    try:
+        rows.start()
+    except BaseException:
+        rows.close()
+        raise
+    return rows
+
+
+def first_rows(
+    target: ResolvedConnector, entity: Entity, *, handlers: Handlers, clock: Clock
+) -> int:
+    """Read the beginning of an entity, as TEST CONNECTOR does; give the number of rows.
+
+    Raises:
+        MoltlerError: The handler failed, or a value does not fit its field.
+    """
+    columns = tuple(p.name for p in entity.fields if not p.filter_only)
+    request = ScanRequest("scan_0", target.name, entity, columns, limit=1)
+    scan = ScanSource(request, target, handlers, clock)
+    pages = scan.pages(limit=1)
+    try:
+        return next((page.num_rows for page in pages), 0)
+    finally:
+        scan.close()
+
+
+class SelectRows:
+    """The rows of a running SELECT (`flow.result.RowStream`)."""
+
+    def __init__(
+        self,
+        plan: QueryPlan,
+        scans: list[ScanSource],
+        connection: Connection,
+        worker: ThreadPoolExecutor,
+        on_end: OnEnd | None = None,
+    ) -> None:
+        self._plan = plan
+        self._scans = scans
+        self._connection = connection
+        self._worker = worker
+        self._cleanup = ExitStack()
+        self._query: Query | None = None
+        self._batches: Iterator[pa.RecordBatch] | None = None
+        self._on_end = on_end
+        self._failure: BaseException | None = None
+        self._running: Future[object] | None = None
+        self._closed = False
+
+    # ── what the result is ───────────────────────────────────────────────────────────────────
+
+    @property
+    def border(self) -> tuple[BorderColumn, ...]:
+        """The columns with their Arrow types."""
+        return self._query.columns if self._query is not None else ()
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns as users see them."""
+        return tuple(Column(c.name, c.type) for c in self.border)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of every batch."""
+        return pa.schema([(c.name, c.arrow) for c in self.border])
+
+    @property
+    def incomplete_reason(self) -> IncompleteReason | None:
+        """Why rows may be missing; final once the rows have been read."""
+        return next((s.incomplete_reason for s in self._scans if s.incomplete_reason), None)
+
+    @property
+    def warnings(self) -> tuple[Warning, ...]:
+        """What users should know; final once the rows have been read."""
+        found = [*self._plan.warnings, *(w for s in self._scans for w in s.warnings)]
+        return tuple(dict.fromkeys(found))
+
+    # ── running ──────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Register the scans, verify the limited ones and bind the SQL."""
+        for scan in self._scans:
+            self._register(scan, scan)
+        for scan in self._scans:
+            if scan.request.limit is not None and not scan.request.limit_is_claimed:
+                self._wait(lambda scan=scan: self._verify(scan, scan.request.limit or 0))
+        self._query = self._wait(
+            lambda: self._connection.query(self._plan.sql, self._plan.parameters)
+        )
+        self._batches = self._query.batches()
+
+    def own(self, cleanup: ExitStack) -> None:
+        """Take over what must be released with the result."""
+        self._cleanup = cleanup
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Give the batches, each pulled when asked for; read once.
+
+        Raises:
+            MoltlerError: A handler, a value or the SQL failed.
+        """
+        batches = self._batches
+        if batches is None:
+            return
+        try:
+            while (batch := self._wait(lambda: next(batches, None))) is not None:
+                yield batch
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop the scans and release the engine; may be repeated."""
+        if self._closed:
+            return
+        self._closed = True
+        self.stop()
+        self._cleanup.close()
+        if self._on_end is not None:
+            self._on_end(self._failure)
+
+    def stop(self) -> None:
+        """Cancel what runs: the pages first, for DuckDB notices only between them."""
+        for scan in self._scans:
+            scan.close()
+        if self._running is not None and not self._running.done():
+            self._connection.interrupt()
+        batches, self._batches = self._batches, None
+        if batches is not None:
+            self._worker.submit(_close, batches).result()
+
+    def _wait(self, work: Callable[[], T]) -> T:
+        future: Future[T] = self._worker.submit(work)
+        self._running = cast("Future[object]", future)
+        try:
+            return future.result()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the scan's own error explains it
+            self._failure = self._cause(error)
+            raise self._failure from None
+        except BaseException as error:
+            self._failure = error
+            # Ctrl-C: the worker must not go on pulling pages that nobody reads.
+            self.stop()
+            raise
+
+    def _cause(self, error: Exception) -> BaseException:
+        # DuckDB keeps only the text of what a scan raised, so the scan keeps the error itself.
+        return next((s.failure for s in self._scans if s.failure is not None), error)
+
+    # ── limits ───────────────────────────────────────────────────────────────────────────────
+
+    def _verify(self, scan: ScanSource, limit: int) -> None:
+        """Call a limited scan and keep its rows if they may be believed (QUERY §6).
+
+        Otherwise the scan runs once more, without the limit, when DuckDB opens it.
+        """
+        kept: list[pa.RecordBatch] = []
+        received = 0
+        pages = scan.pages(limit=limit)
+        try:
+            for page in pages:
+                kept.append(page)
+                received += page.num_rows
+                if received >= limit and self._passing(scan, kept) >= limit:
+                    self._register(scan, _Kept(scan.schema, kept))
+                    return
+                if received > max(_MOST_BUFFERED, limit):
+                    break
+            else:
+                if scan.request.check_sql is None and received < limit:
+                    self._register(scan, _Kept(scan.schema, kept))
+                    return
+        finally:
+            pages.close()  # type: ignore[attr-defined] # a generator: stops the handler
+        scan.disbelieve()
+        self._register(scan, _Unlimited(scan))
+
+    def _passing(self, scan: ScanSource, kept: list[pa.RecordBatch]) -> int:
+        if scan.request.check_sql is None:
+            return sum(p.num_rows for p in kept)
+        self._register(scan, _Kept(scan.schema, kept))
+        return self._connection.count(scan.request.check_sql, self._plan.parameters)
+
+    def _register(self, scan: ScanSource, source: ScanSource | _Kept | _Unlimited) -> None:
+        names = [p.name for p in scan.columns]
+        self._connection.register(scan.request.scan, source, variants(scan.columns), names)
+
+
+class _Kept:
+    """Rows at hand that DuckDB may read any number of times."""
+
+    def __init__(self, schema: pa.Schema, pages: list[pa.RecordBatch]) -> None:
+        self._schema = schema
+        self._pages = tuple(pages)
+
+    def __arrow_c_schema__(self) -> object:
+        return self._schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        reader = pa.RecordBatchReader.from_batches(self._schema, iter(self._pages))
+        return reader.__arrow_c_stream__()
+
+
+class _Unlimited:
+    """A scan without its limit, called when DuckDB opens it."""
+
+    def __init__(self, scan: ScanSource) -> None:
+        self._scan = scan
+
+    def __arrow_c_schema__(self) -> object:
+        return self._scan.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        pages = self._scan.pages(limit=None)
+        return pa.RecordBatchReader.from_batches(self._scan.schema, pages).__arrow_c_stream__()
+
+
+def _close(batches: Iterator[pa.RecordBatch]) -> None:
+    batches.close()  # type: ignore[attr-defined] # a generator of `Query.batches`

@@ -1,0 +1,243 @@
+"""One table reference of a query: pages pulled from a handler, as DuckDB wants them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pyarrow as pa
+
+from moltler.errors import ErrorContext, MoltlerError, error_class
+from moltler.exec.keys import SeenKeys
+from moltler.exec.pages import PageReader, rows_of, scan_schema
+from moltler.flow.connector import ResolvedConnector
+from moltler.flow.scan import IncompleteReason, ScanOutcome, ScanRequest, Warning
+from moltler.ports import Clock, Handlers, PageStream
+from moltler.schema import Property
+
+_PAGES_WITHOUT_PROGRESS = 3
+
+
+class ScanSource:
+    """The rows of one scan; every opening calls the handler anew (`exec.duck.ArrowSource`).
+
+    DuckDB may open it from any of its threads and keeps only the text of an error, so the error
+    itself stays here in `failure`.
+
+    Args:
+        request: What is asked of the handler.
+        target: The instance.
+        handlers: Runs it.
+        clock: Times the query, for OPTIONS max_seconds.
+    """
+
+    def __init__(
+        self,
+        request: ScanRequest,
+        target: ResolvedConnector,
+        handlers: Handlers,
+        clock: Clock,
+    ) -> None:
+        self.request = request
+        self.target = target
+        self.failure: BaseException | None = None
+        self._handlers = handlers
+        self._clock = clock
+        fields = request.entity.fields
+        self._columns = _shown(request)
+        keys = [p for p in fields if p.primary_key and p not in self._columns]
+        # Keys are read even where the SQL does not need them: they show whether pages repeat.
+        self._read_columns = (*self._columns, *keys)
+        self._lock = threading.Lock()
+        self._streams: list[PageStream] = []
+        self._outcomes: list[ScanOutcome] = []
+        self._warnings: list[Warning] = []
+        self._closed = False
+        self._started = clock.monotonic()
+
+    @property
+    def label(self) -> str:
+        """Connector and entity, as messages name them."""
+        return f"{self.target.name}.{self.request.entity.name}"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """What every batch looks like."""
+        return scan_schema(self._columns)
+
+    @property
+    def columns(self) -> tuple[Property, ...]:
+        """The fields that the SQL sees, in order."""
+        return self._columns
+
+    def __arrow_c_schema__(self) -> object:
+        """Give the schema as a PyCapsule."""
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Open a fresh reading and give it as a PyCapsule."""
+        reader = pa.RecordBatchReader.from_batches(self.schema, self._guarded(self.request))
+        return reader.__arrow_c_stream__()
+
+    def pages(self, *, limit: int | None) -> Iterator[pa.RecordBatch]:
+        """Read the scan outside of DuckDB, with or without a limit."""
+        return self._guarded(replace(self.request, limit=limit))
+
+    def close(self) -> None:
+        """Stop what still runs; may be called from any thread and repeated."""
+        with self._lock:
+            self._closed = True
+            streams = list(self._streams)
+        for stream in streams:
+            stream.close()
+            self._note(stream, None, has_ended=False)
+
+    def disbelieve(self) -> None:
+        """Forget what earlier readings told about completeness: their rows are not used."""
+        self._warnings.clear()
+        self._outcomes = [ScanOutcome(requests=o.requests) for o in self._outcomes]
+
+    @property
+    def incomplete_reason(self) -> IncompleteReason | None:
+        """Why rows may be missing, as far as the scan was read."""
+        return next((o.incomplete_reason for o in self._outcomes if o.incomplete_reason), None)
+
+    @property
+    def warnings(self) -> tuple[Warning, ...]:
+        """What users should know, each once."""
+        told = [w for o in self._outcomes for w in o.warnings]
+        return tuple(dict.fromkeys((*told, *self._warnings)))
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests so far."""
+        return sum(o.requests for o in (*self._outcomes, *(s.outcome for s in self._streams)))
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────
+
+    def _guarded(self, request: ScanRequest) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._read(request)
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if self.failure is None:
+                self.failure = self._placed(error)
+            raise
+
+    def _placed(self, error: BaseException) -> BaseException:
+        if isinstance(error, MoltlerError):
+            error.within(ErrorContext(connector=self.target.name, entity=self.request.entity.name))
+        return error
+
+    def _read(self, request: ScanRequest) -> Iterator[pa.RecordBatch]:
+        if request.is_empty:
+            return
+        wanted = replace(request, columns=tuple(p.name for p in self._read_columns))
+        stream = self._handlers.query(self.target, wanted)
+        with self._lock:
+            if self._closed:
+                return
+            self._streams.append(stream)
+        has_ended = False
+        try:
+            yield from self._converted(stream)
+            has_ended = True
+        finally:
+            stream.close()
+            self._note(stream, request.limit, has_ended=has_ended)
+
+    def _converted(self, stream: PageStream) -> Iterator[pa.RecordBatch]:
+        limits = self.target.limits
+        reader = PageReader(self._read_columns, self.label, limits.null_on_type_error)
+        progress = _Progress(self.request, self.label)
+        shown = [p.name for p in self._columns]
+        rows = nulled = 0
+        for page in stream:
+            batch, misfits = reader.read(page, rows)
+            rows += batch.num_rows
+            nulled += misfits
+            self._check_budget(rows, stream)
+            progress.check(batch)
+            yield batch.select(shown)
+        if nulled:
+            self._warn("values_nulled", f"{nulled} value(s) did not fit their fields and are NULL")
+        if progress.repeated is not None:
+            key = ", ".join(str(part) for part in progress.repeated)
+            self._warn("duplicate_key", f"the primary key {key} was delivered more than once")
+
+    def _warn(self, code: str, message: str) -> None:
+        self._warnings.append(Warning(code, message, self.label))
+
+    def _note(self, stream: PageStream, limit: int | None, *, has_ended: bool) -> None:
+        """Keep what became of a reading that is over."""
+        with self._lock:
+            if stream not in self._streams:
+                return
+            self._streams.remove(stream)
+            outcome = stream.outcome
+            had_enough = not has_ended or (limit is not None and outcome.rows >= limit)
+            if had_enough and outcome.incomplete_reason == "possibly_incomplete":
+                # The pages that were left out are pages that nobody asked for.
+                outcome = replace(outcome, incomplete_reason=None)
+            self._outcomes.append(outcome)
+
+    def _check_budget(self, rows: int, stream: PageStream) -> None:
+        limits = self.target.limits
+        seconds = self._clock.monotonic() - self._started
+        exceeded = None
+        if limits.max_results is not None and rows > limits.max_results:
+            exceeded = f"more than max_results = {limits.max_results} rows"
+        elif limits.max_requests is not None and self.requests > limits.max_requests:
+            exceeded = f"more than max_requests = {limits.max_requests} requests"
+        elif limits.max_seconds is not None and seconds > limits.max_seconds:
+            exceeded = f"longer than max_seconds = {limits.max_seconds:g}"
+        if exceeded:
+            raise error_class("PLN010")(
+                "PLN010",
+                f"the scan of `{self.label}` took {exceeded}; so far: {rows} rows, "
+                f"{stream.outcome.requests} requests, {seconds:.1f} s",
+                hint="narrow the WHERE, or raise the option on the connector",
+            )
+
+
+def _shown(request: ScanRequest) -> tuple[Property, ...]:
+    fields = request.entity.fields
+    found = [fields.find(name) for name in request.columns]
+    shown = tuple(f for f in found if f is not None)
+    if shown:
+        return shown
+    # `count(*)` reads no column, but a batch without columns has no rows either.
+    plain = [p for p in fields if not p.filter_only]
+    return tuple(sorted(plain, key=lambda p: not p.primary_key)[:1])
+
+
+class _Progress:
+    """Watches that pages bring new primary keys (JSR008)."""
+
+    def __init__(self, request: ScanRequest, label: str) -> None:
+        self._names = request.entity.fields.primary_key
+        self._label = label
+        self._seen = SeenKeys()
+        self._stale = 0
+        self.repeated: tuple[object, ...] | None = None
+
+    def check(self, batch: pa.RecordBatch) -> None:
+        """Look at the keys of one page.
+
+        Raises:
+            HandlerError: JSR008, the third page in a row without a new key.
+        """
+        if not self._names or not batch.num_rows:
+            return
+        new, repeated = self._seen.add(rows_of(batch, self._names))
+        if repeated is not None and self.repeated is None:
+            self.repeated = repeated if isinstance(repeated, tuple) else (repeated,)
+        self._stale = 0 if new else self._stale + 1
+        if self._stale >= _PAGES_WITHOUT_PROGRESS:
+            raise error_class("JSR008")(
+                "JSR008",
+                f"{self._stale} pages in a row of `{self._label}` brought no new primary key",
+                hint="the handler asks for the same page again: check how it moves its cursor",
+            )

@@ -1,0 +1,306 @@
+"""A SELECT, or the short form QUERY, planned: what each handler is asked, and SQL over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from sqlglot import exp
+
+from moltler.errors import MoltlerError, Span, error_class
+from moltler.flow.predicate import AllOf, Condition, Predicate
+from moltler.flow.scan import QueryPlan, ScanRequest, Warning
+from moltler.lang import ast
+from moltler.lang.ast import SqlText
+from moltler.plan.bind import Bound, Tables, Variables, bind
+from moltler.plan.condition import is_claimed
+from moltler.plan.conjunct import COMPARISONS, Conjunct
+from moltler.plan.constant import Constants, Fold
+from moltler.plan.limit import LimitPlan, check_numbers, nothing_wanted, plan_limit, sole_scan
+from moltler.plan.pushdown import Pushed, equalities, push_down
+from moltler.plan.rewrite import rewrite
+from moltler.plan.scope import Block, Ref, Scan
+from moltler.plan.text import DIALECT, read_select
+
+
+def plan_select(
+    sql: SqlText,
+    tables: Tables,
+    variables: Variables,
+    *,
+    now: datetime,
+    fold: Fold | None = None,
+) -> QueryPlan:
+    """Plan a SELECT.
+
+    Args:
+        sql: Its text.
+        tables: What may stand in FROM.
+        variables: What the text may name; their values are bound, never spliced.
+        now: The statement's time.
+        fold: Evaluates SQL without columns; without it such constants stay local.
+
+    Raises:
+        MoltlerError: SYN, CAT or PLN, with the place in the text.
+    """
+    bound = bind(read_select(sql), tables, variables, now=now)
+    constants = Constants(bound.parameters, fold)
+    check_numbers(bound, constants)
+    warnings = (*bound.warnings, *_suspicious(bound, constants))
+    pushed = push_down(bound, constants)
+    _settle_filter_only(bound, pushed)
+    for scan in bound.scans:
+        _check_required(bound, scan, pushed)
+    pushed.empty.update(nothing_wanted(bound, constants))
+    limits: dict[Scan, tuple[Block, LimitPlan]] = {}
+    for block in bound.blocks:
+        scan, limit = sole_scan(block), plan_limit(bound, constants, pushed, block)
+        if scan is not None and limit is not None:
+            limits[scan] = (block, limit)
+    rewrite(bound, constants, pushed.conjuncts)
+    requests = tuple(_request(scan, pushed, limits.get(scan)) for scan in bound.scans)
+    return QueryPlan(bound.text.tree.sql(DIALECT), dict(bound.parameters), requests, warnings)
+
+
+def plan_query(
+    statement: ast.Query,
+    tables: Tables,
+    variables: Variables,
+    *,
+    now: datetime,
+    fold: Fold | None = None,
+) -> QueryPlan:
+    """Plan the short form, whose conditions are read by SQL's rules.
+
+    Raises:
+        MoltlerError: As `plan_select`.
+    """
+    sql = short_form_sql(statement)
+    try:
+        return plan_select(sql, tables, variables, now=now, fold=fold)
+    except MoltlerError as error:
+        if sql.span.source is not statement.span.source:
+            error.problems = tuple(replace(p, span=statement.span) for p in error.problems)
+        raise
+
+
+def short_form_sql(statement: ast.Query) -> SqlText:
+    """Give QUERY as SELECT text whose places are those of the script where that can be.
+
+    ``QUERY c.e WHERE …`` becomes ``FROM  c.e WHERE …``, letter under letter, unless its clauses
+    stand in another order than SQL's; then the text is a source of its own.
+    """
+    span = statement.span
+    parts: list[tuple[str, Span]] = []
+    if statement.where is not None:
+        parts.append(("WHERE", statement.where.span))
+    if statement.order_by:
+        keys = statement.order_by[0].span.to(statement.order_by[-1].span)
+        parts.append(("ORDER BY", keys))
+    if statement.limit is not None:
+        parts.append(("LIMIT", statement.limit.span))
+    first = _first_positional(statement)
+    starts = [part.start for _, part in parts]
+    is_in_order = starts == sorted(starts) and (
+        not parts or statement.into is None or _ends_with_clause(span, parts[-1][1])
+    )
+    if is_in_order:
+        end = parts[-1][1].end if parts else _end_of_name(statement)
+        text = "FROM " + span.source.text[span.start + 5 : end]
+        return SqlText(text=text, first_positional=first, span=Span(span.source, span.start, end))
+    clauses = " ".join(f"{word} {part.text}" for word, part in parts)
+    text = f'FROM "{statement.connector}"."{statement.entity}" {clauses}'
+    source = replace(span.source, text=text)
+    return SqlText(text=text, first_positional=first, span=Span(source, 0, len(text)))
+
+
+def _ends_with_clause(span: Span, last: Span) -> bool:
+    """Tell whether INTO stands behind the other clauses."""
+    return "into" in span.source.text[last.end : span.end].lower()
+
+
+def _end_of_name(statement: ast.Query) -> int:
+    text, start = statement.span.source.text, statement.span.start + len("QUERY")
+    for name in (statement.connector, statement.entity):
+        start = text.index(name, start) + len(name)
+    return start
+
+
+def _first_positional(statement: ast.Query) -> int:
+    found = [
+        node.index
+        for clause in (statement.where, statement.limit)
+        if clause is not None
+        for node in _nodes(clause)
+        if isinstance(node, ast.Positional)
+    ]
+    return min(found, default=0)
+
+
+def _nodes(value: object) -> Iterator[ast.Node]:
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _nodes(item)
+    elif isinstance(value, ast.Node):
+        yield value
+        for name in value.__dataclass_fields__:
+            if name != "span":
+                yield from _nodes(getattr(value, name))
+
+
+# ── parts of the plan ────────────────────────────────────────────────────────────────────────────
+
+
+def _request(scan: Scan, pushed: Pushed, limited: tuple[Block, LimitPlan] | None) -> ScanRequest:
+    fields = scan.entity.fields
+    visible = [p for p in fields if not p.filter_only]
+    columns = tuple(p.name for p in visible if scan.needs_all or p.name in scan.needed)
+    if not columns:
+        # `count(*)` reads no field, and rows without any column cannot be counted.
+        columns = tuple(p.name for p in sorted(visible, key=lambda p: not p.primary_key)[:1])
+    where = pushed.where(scan)
+    block, limit = limited or (None, LimitPlan())
+    return ScanRequest(
+        scan=scan.name,
+        connector=scan.connector,
+        entity=scan.entity,
+        columns=columns,
+        fields=None if scan.needs_all else columns,
+        filters=equalities(scan, where) or {},
+        where=where,
+        order_by=limit.order_by,
+        limit=limit.limit,
+        limit_is_claimed=limit.is_claimed,
+        check_sql=_check_sql(scan, block) if block and limit.limit is not None else None,
+        is_empty=scan in pushed.empty,
+        local=tuple(pushed.local.get(scan, ())),
+        limit_rule=limit.rule,
+    )
+
+
+def _check_sql(scan: Scan, block: Block) -> str | None:
+    where = block.node.args.get("where")
+    if where is None:
+        return None
+    count = exp.Select(expressions=[exp.Count(this=exp.Star())])
+    count.set("from_", exp.From(this=scan.node.copy()))
+    count.set("where", where.copy())
+    return count.sql(DIALECT)
+
+
+def _settle_filter_only(bound: Bound, pushed: Pushed) -> None:
+    """Find the conjuncts that count as TRUE, and refuse other uses of search terms.
+
+    Raises:
+        PlanError: PLN009.
+    """
+    allowed: set[int] = set()
+    for conjunct in pushed.conjuncts:
+        if _is_search(conjunct):
+            conjunct.is_filter_only = True
+            allowed.update(conjunct.leaves)
+    for node, ref in bound.refs.items():
+        declared = ref.output.property
+        if declared is None or not declared.filter_only or node in allowed:
+            continue
+        raise error_class("PLN009")(
+            "PLN009",
+            f"`{declared.name}` is a search term of `{ref.source.alias}`, not a column",
+            hint=f"use it as a condition of its own: WHERE {declared.name} = 'text' AND …",
+            span=bound.spans.get(node),
+        )
+
+
+def _is_search(conjunct: Conjunct) -> bool:
+    refs = list(conjunct.leaves.values())
+    is_about_terms = bool(refs) and all(
+        ref.output.property is not None and ref.output.property.filter_only for ref in refs
+    )
+    return is_about_terms and bool(conjunct.pushed)
+
+
+def _check_required(bound: Bound, scan: Scan, pushed: Pushed) -> None:
+    """Refuse a scan whose handler cannot be called.
+
+    Raises:
+        PlanError: PLN001, or PLN011 where one call per value would be needed.
+    """
+    claims = scan.entity.pushdown
+    where = [leaf for p in pushed.where(scan) for leaf in _leaves(p)]
+    for name, claim in claims.filters.items():
+        if not claim.required:
+            continue
+        told = [c for c in where if c.field == name]
+        if any(c.operator == "=" or is_claimed(c, claims) for c in told):
+            continue
+        span = bound.spans.get(id(scan.node)) or bound.text.span(scan.node)
+        if any(c.operator == "in" for c in told):
+            raise error_class("PLN011")(
+                "PLN011",
+                f"`{name}` of `{scan.connector}.{scan.entity.name}` takes one value at a time, "
+                "and a call for each value of a list is not supported yet",
+                hint="join the SELECTs of the single values with UNION ALL",
+                span=span,
+            )
+        raise error_class("PLN001")(
+            "PLN001",
+            f"`{scan.connector}.{scan.entity.name}` needs a condition on `{name}`",
+            hint=f"add WHERE {name} = {_example(scan, name)}",
+            span=span,
+        )
+
+
+def _example(scan: Scan, name: str) -> str:
+    declared = scan.entity.fields.find(name)
+    match declared.type.name if declared else "string":
+        case "integer" | "number":
+            return "1"
+        case "boolean":
+            return "TRUE"
+        case "date":
+            return "DATE '2024-01-02'"
+        case "timestamp":
+            return "TIMESTAMPTZ '2024-01-02 00:00:00Z'"
+        case _:
+            return "'…'"
+
+
+def _leaves(predicate: Predicate) -> Iterator[Condition]:
+    match predicate:
+        case Condition():
+            yield predicate
+        case AllOf(members):
+            for member in members:
+                yield from _leaves(member)
+        case _:
+            return
+
+
+def _suspicious(bound: Bound, constants: Constants) -> Iterator[Warning]:
+    """Find comparisons that cannot mean what they say."""
+    for node in bound.text.tree.find_all(*COMPARISONS):
+        left, right = bound.ref(node.this), bound.ref(node.expression)
+        if left is not None and right is not None and _is_same(left, right):
+            place = bound.span(node.this)
+            yield Warning(
+                "self_comparison",
+                f"`{place.text}` is compared with itself; a variable of that name is written "
+                f"`@{place.text.rsplit('.', 1)[-1]}`",
+                f"line {place.line}",
+            )
+        for side in (node.this, node.expression):
+            if isinstance(side, exp.Null | exp.Placeholder):
+                constant = constants.of(side)
+                if constant is not None and constant.value is None:
+                    place = bound.span(node)
+                    yield Warning(
+                        "null_comparison",
+                        "a comparison with NULL is never true; use IS NULL",
+                        f"line {place.line}",
+                    )
+                    break
+
+
+def _is_same(left: Ref, right: Ref) -> bool:
+    return (left.source, left.output, left.path) == (right.source, right.output, right.path)

@@ -1,0 +1,382 @@
+"""One runtime process: start it, speak with it, watch it, end it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import deno
+
+from moltler.ports import Transport
+from moltler.sandbox.call import Call, Death, News, Page, Returned
+from moltler.sandbox.connection import Connection
+from moltler.sandbox.fetching import Fetching
+from moltler.sandbox.frames import (
+    MAX_LOG_BYTES,
+    MAX_LOG_LINES,
+    MAX_REQUEST_BODY,
+    BadFrame,
+    End,
+    Fetch,
+    Kind,
+    Loaded,
+    LogLine,
+    Thrown,
+    decode,
+    encode_u32,
+    split_body,
+)
+
+_WATCH_S = 5.0
+"""How often an idle process is asked whether it answers."""
+_HEARING_S = 0.25
+"""How soon a process answers that is not kept busy."""
+_SOCKET_BUFFER = 1 << 20
+_REAP_S = (0.001, 0.05)
+_HERE = Path(__file__).parent
+_DENIED = ("read", "write", "net", "env", "sys", "run", "ffi", "import")
+
+Log = Callable[[str, str], None]
+"""Takes a level and a text; called on the loop thread."""
+
+
+def command(memory_mb: int) -> list[str]:
+    """Give the program and arguments that become a runtime process."""
+    scripts = _HERE / "js"
+    return [
+        sys.executable, "-I", "-S", str(_HERE / "launch.py"), str(os.getpid()), str(memory_mb),
+        deno.find_deno_bin(), "run", "--quiet", "--no-prompt", "--no-config", "--no-lock",
+        "--no-remote", "--no-npm", "--cached-only", "--no-check",
+        *(f"--deny-{what}" for what in _DENIED),
+        f"--import-map={scripts / 'import_map.json'}",
+        f"--v8-flags=--max-old-space-size={memory_mb}",
+        str(scripts / "runner.js"),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long we wait for a process."""
+
+    start_s: float = 20.0
+    load_s: float = 5.0
+    """For a handler's top-level code."""
+    silence_s: float = 10.0
+    """Without an answer while no call runs: a loop that a call left behind."""
+    grace_s: float = 1.0
+    """For a cancelled call to stop."""
+    idle_s: float = 600.0
+    """Without a call until a process is ended."""
+    refill_s: float = 0.5
+    """Until spares are replaced: a program that runs one statement never pays for them."""
+
+
+class Child:
+    """A runtime process; everything here happens on the loop thread.
+
+    It starts blank. `adopt` binds it to an instance, for good.
+    """
+
+    def __init__(self, memory_mb: int, times: Times) -> None:
+        self.memory_mb = memory_mb
+        self.times = times
+        self.death: Death | None = None
+        self.calls: dict[int, Call] = {}
+        self._ids = itertools.count(1)
+        self._fetching: Fetching | None = None
+        self._log: Log | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._gone = asyncio.Event()
+        self._burial: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pings = 0
+        self._pong = asyncio.Event()
+        self._pong.set()
+        self._silence: asyncio.TimerHandle | None = None
+        self._idle_log = Call(0, "load")
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether calls may still be sent to it."""
+        return self.death is None
+
+    @property
+    def is_buried(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._gone.is_set()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, once started."""
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Start the process and wait until it is ready; if that fails it is dead."""
+        if self.death is not None:
+            return
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+        ours.setblocking(False)  # noqa: FBT003 - the standard library's way
+        self._ready = loop.create_future()
+        try:
+            # The parent-death signal is tied to this very thread, which ends with the program.
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603, RUF100
+                command(self.memory_mb),
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+            )
+        except (OSError, ValueError) as error:
+            ours.close()
+            self.death = Death("start", detail=str(error))
+            self._gone.set()
+            return
+        finally:
+            theirs.close()
+        connection = Connection(self._on_frame, self._on_bad, self._on_lost)
+        self._connection = connection
+        await loop.create_unix_connection(lambda: connection, sock=ours)
+        self._spawn(self._watch())
+        await asyncio.wait({self._ready}, timeout=self.times.start_s)
+        if not self._ready.done():
+            self.kill(Death("start", detail=f"not ready after {self.times.start_s:g} seconds"))
+
+    def adopt(self, transport: Transport, log: Log | None) -> None:
+        """Bind the process to an instance: its requests go out by this transport."""
+        self._fetching = Fetching(self._send, transport)
+        self._log = log
+
+    def open(self, call: Call, frame: Kind, spec: bytes) -> None:
+        """Send LOAD, CHECK or CALL; a dead process answers with its death."""
+        if self.death is not None:
+            call.deliver(self.death)
+            return
+        self.calls[call.id] = call
+        self._send(frame, call.id, spec)
+
+    def next_id(self) -> int:
+        """Give an id that no call of this process had."""
+        return next(self._ids)
+
+    def credit(self, call: Call, pages: int) -> None:
+        """Let a call send that many more pages."""
+        call.credit += pages
+        call.run()
+        self._send(Kind.CREDIT, call.id, encode_u32(pages))
+
+    def cancel(self, call: Call) -> None:
+        """Stop a call; if it has not ended after a while, the process is killed."""
+        if call.is_over or call.is_cancelled or self.death is not None:
+            return
+        call.is_cancelled = True
+        call.news.clear()
+        if call.deadline is not None:
+            call.deadline.stop()
+        self._send(Kind.CANCEL, call.id)
+        self._spawn(self._see_it_stop(call))
+
+    def kill(self, death: Death) -> None:
+        """End the process at once and tell every call why."""
+        if self.death is not None:
+            return
+        self.death = death
+        if self._process is not None:
+            self._process.kill()
+        if self._connection is not None:
+            self._connection.abort()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
+        calls, self.calls = self.calls, {}
+        for call in calls.values():
+            call.deliver(death)
+        self._pong.set()
+        self._hush()
+        self._burial = asyncio.get_running_loop().create_task(self._bury())
+
+    async def gone(self) -> None:
+        """Wait until a dead process is reaped and its requests are over."""
+        await self._gone.wait()
+
+    async def answers(self) -> bool:
+        """Tell whether it is alive and idle; waits while something keeps it busy unasked."""
+        await self._pong.wait()
+        return self.death is None
+
+    # --- frames from the child ---
+
+    def _on_frame(self, kind: int, id_: int, payload: bytes | bytearray) -> None:
+        if self.death is not None:
+            return
+        match kind:
+            case Kind.READY:
+                if self._ready is None or self._ready.done():
+                    raise BadFrame("READY twice")
+                self._ready.set_result(None)
+            case Kind.LOADED:
+                self._deliver(id_, decode(payload, Loaded))
+            case Kind.RESULT:
+                self._deliver(id_, Returned(payload))
+            case Kind.PAGE:
+                self._deliver(id_, Page(payload))
+            case Kind.END:
+                self._deliver(id_, decode(payload, End))
+            case Kind.ERROR:
+                self._deliver(id_, decode(payload, Thrown))
+            case Kind.FETCH:
+                self._on_fetch(id_, payload)
+            case Kind.ABORT:
+                self._fetches().abort(id_)
+            case Kind.PULL:
+                self._fetches().pull(id_)
+            case Kind.PONG:
+                if id_ == self._pings:
+                    self._pong.set()
+                    self._hush()
+            case Kind.LOG:
+                self._on_log(id_, decode(payload, LogLine))
+            case _:
+                raise BadFrame(f"a frame of kind {kind}")
+
+    def _deliver(self, id_: int, item: News) -> None:
+        call = self.calls.get(id_)
+        if call is None:
+            raise BadFrame(f"{type(item).__name__} for an unknown call")
+        call.deliver(item)
+        if call.is_over:
+            del self.calls[id_]
+            self._ping()
+
+    def _fetches(self) -> Fetching:
+        if self._fetching is None:
+            raise BadFrame("a request of a blank process")
+        return self._fetching
+
+    def _on_fetch(self, id_: int, payload: bytes | bytearray) -> None:
+        head, body = split_body(payload)
+        fetch = decode(head, Fetch)
+        call = self.calls.get(fetch.call)
+        if call is None or call.kind == "check" or len(body) > MAX_REQUEST_BODY * 2:
+            raise BadFrame("a request that no call can make")
+        if not call.may_fetch:
+            call.wants_more = True
+            call.wake()
+        else:
+            self._fetches().start(id_, fetch, bytes(body) if fetch.body else None, call)
+
+    def _on_log(self, id_: int, line: LogLine) -> None:
+        budget = self.calls.get(id_, self._idle_log)
+        budget.log_lines += 1
+        budget.log_bytes += len(line.text)
+        # One line more than the child's own cap: its note that the rest is left out.
+        if budget.log_lines > MAX_LOG_LINES + 1 or budget.log_bytes > 2 * MAX_LOG_BYTES:
+            return
+        if self._log is not None:
+            self._log(line.level, line.text)
+
+    def _on_bad(self, bad: BadFrame) -> None:
+        self.kill(Death("forged", self._running(), str(bad)))
+
+    def _on_lost(self) -> None:
+        if self.death is None and self._process is not None:
+            self._process.kill()  # it may have closed its end and live on
+            self._spawn(self._find_out())
+
+    async def _find_out(self) -> None:
+        returncode = await self._reap()
+        self.kill(Death("died", self._running(), returncode=returncode))
+
+    def _running(self) -> frozenset[int]:
+        running = [call.id for call in self.calls.values() if call.is_running]
+        # Of several, nobody can tell which one it was.
+        return frozenset(running if len(running) == 1 else ())
+
+    # --- watching and ending ---
+
+    def _send(self, kind: int, id_: int, *parts: bytes) -> None:
+        if self.death is None and self._connection is not None:
+            self._connection.send(kind, id_, *parts)
+
+    def _ping(self) -> None:
+        self._pings = (self._pings + 1) & 0xFFFFFFFF
+        self._pong.clear()
+        self._send(Kind.PING, self._pings)
+        self._hush()
+        self._silence = asyncio.get_running_loop().call_later(
+            self.times.silence_s, self._on_silence
+        )
+
+    def _on_silence(self) -> None:
+        # While a call runs its own time limit decides: a busy loop is legal until then.
+        if any(call.is_running for call in self.calls.values()):
+            self._ping()
+        else:
+            self.kill(Death("looping"))
+
+    def _hush(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            if self._pong.is_set() and not self.calls:
+                self._ping()
+
+    async def _see_it_stop(self, call: Call) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.times.grace_s
+        while not call.is_over and self.death is None:
+            await asyncio.sleep(min(_HEARING_S, max(deadline - loop.time(), 0.01)))
+            if call.is_over or loop.time() < deadline:
+                continue
+            others = [c for c in self.calls.values() if c is not call and c.is_running]
+            # Another call may rightly keep the process from hearing us; its time limit decides.
+            if others and not await self._responds():
+                continue
+            if not call.is_over:
+                self.kill(Death("stopped", frozenset({call.id})))
+
+    async def _responds(self) -> bool:
+        self._ping()
+        try:
+            await asyncio.wait_for(self._pong.wait(), _HEARING_S)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _reap(self) -> int | None:
+        if self._process is None:
+            return None
+        pause, longest = _REAP_S
+        while (returncode := self._process.poll()) is None:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, longest)
+        return returncode
+
+    async def _bury(self) -> None:
+        await self._reap()
+        if self._fetching is not None:
+            await self._fetching.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+        self._gone.set()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,224 @@
+"""Serves the fetch of a child's handlers with the transport of its instance."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+
+from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
+from moltler.ports import Transport
+from moltler.sandbox.call import Broken, Call
+from moltler.sandbox.frames import (
+    BODY_PIECE,
+    MAX_IN_FLIGHT,
+    WHOLE_BODY,
+    BadFrame,
+    Fetch,
+    Kind,
+    encode_json,
+    with_body,
+)
+
+Send = Callable[..., None]
+_KEPT_FAILURES = 8
+_PATIENCE_S = 0.1
+"""How long a small body may take before the response is handed over without it."""
+_NOT_A_PHRASE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+_DATA, _END, _FAILED = b"\0", b"\1", b"\2"
+
+
+class Fetching:
+    """The requests of one child that are not answered to their end.
+
+    Args:
+        send: Writes a frame to the child.
+        transport: The instance's.
+    """
+
+    def __init__(self, send: Send, transport: Transport) -> None:
+        self._send = send
+        self._transport = transport
+        self._exchanges: dict[int, _Exchange] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last = 0
+
+    def start(self, id_: int, fetch: Fetch, body: bytes | None, call: Call) -> None:
+        """Send a request for a call.
+
+        Raises:
+            BadFrame: The id is not new, or too many requests are open.
+        """
+        if id_ <= self._last or len(self._exchanges) >= MAX_IN_FLIGHT:
+            raise BadFrame("a request out of order")
+        self._last = id_
+        call.requests += 1
+        request = HttpRequest(fetch.method, fetch.url, fetch.headers, body, fetch.redirect)
+        exchange = _Exchange(id_, request, call, self._send, self._transport)
+        self._exchanges[id_] = exchange
+        task = asyncio.get_running_loop().create_task(exchange.run())
+        exchange.task = task
+        self._tasks.add(task)
+
+        def forget(done: asyncio.Task[None]) -> None:
+            self._tasks.discard(done)
+            self._exchanges.pop(id_, None)
+
+        task.add_done_callback(forget)
+
+    def abort(self, id_: int) -> None:
+        """Drop a request; one that has just been answered is unknown already."""
+        if exchange := self._exchanges.pop(id_, None):
+            exchange.cancel()
+
+    def pull(self, id_: int) -> None:
+        """Let the next piece of a body go."""
+        if exchange := self._exchanges.get(id_):
+            exchange.pulls.set()
+
+    async def close(self) -> None:
+        """Drop every request."""
+        for exchange in self._exchanges.values():
+            exchange.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+
+class _Exchange:
+    def __init__(
+        self, id_: int, request: HttpRequest, call: Call, send: Send, transport: Transport
+    ) -> None:
+        self.pulls = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self._id = id_
+        self._request = request
+        self._call = call
+        self._send = send
+        self._transport = transport
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    async def run(self) -> None:
+        watch = self._call.watch
+        try:
+            response = await self._transport.send(
+                self._request, before_write=watch.sent if watch else None
+            )
+        except FetchFailure as failure:
+            head, _ = with_body({"error": self._described(failure)})
+            self._send(Kind.REPLY, self._id, head)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller must see it
+            # The gate before a write failed, so nothing may look as if it had been sent.
+            self._call.deliver(Broken(error))
+            return
+        if watch and self._request.is_write:
+            watch.answered()
+        body = _Pieces(response.body)
+        try:
+            await self._answer(response, body)
+        finally:
+            await body.close()
+
+    async def _answer(self, response: HttpResponse, body: _Pieces) -> None:
+        start = bytearray()
+        whole = False
+        failure: FetchFailure | None = None
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        try:
+            while len(start) <= WHOLE_BODY:
+                piece = await body.next(deadline)
+                if piece is None:
+                    break
+                if not piece:
+                    whole = True
+                    break
+                start += piece
+        except FetchFailure as early_end:
+            failure = early_end
+        self._send(
+            Kind.REPLY,
+            self._id,
+            *with_body(
+                {
+                    "status": response.status,
+                    "status_text": _NOT_A_PHRASE.sub("", response.status_text),
+                    "headers": response.headers,
+                    "url": response.url,
+                    "redirected": response.redirected,
+                    "whole": whole,
+                },
+                bytes(start) if whole else b"",
+            ),
+        )
+        if not whole:
+            await self._stream(start, body, failure)
+
+    async def _stream(self, rest: bytearray, body: _Pieces, failure: FetchFailure | None) -> None:
+        while True:
+            await self.pulls.wait()
+            self.pulls.clear()
+            if not rest and failure is None:
+                try:
+                    piece = await body.next(None)
+                except FetchFailure as early_end:
+                    failure = early_end
+                else:
+                    if not piece:
+                        self._send(Kind.CHUNK, self._id, _END)
+                        return
+                    rest += piece
+            if rest:
+                self._send(Kind.CHUNK, self._id, _DATA, bytes(rest[:BODY_PIECE]))
+                del rest[:BODY_PIECE]
+            elif failure is not None:
+                self._lose()
+                self._send(Kind.CHUNK, self._id, _FAILED, encode_json(self._described(failure)))
+                return
+
+    def _lose(self) -> None:
+        if self._call.watch and self._request.is_write:
+            self._call.watch.lost()
+
+    def _described(self, failure: FetchFailure) -> dict[str, str]:
+        del self._call.failures[: -_KEPT_FAILURES + 1]
+        self._call.failures.append(failure)
+        return {"code": failure.code, "message": str(failure)}
+
+
+class _Pieces:
+    """A body that can be asked for its next piece with a time limit, and loses nothing by it."""
+
+    def __init__(self, body: AsyncIterator[bytes]) -> None:
+        self._body = body
+        self._next: asyncio.Task[bytes] | None = None
+
+    async def next(self, deadline: float | None) -> bytes | None:
+        """Give the next piece, ``b""`` at the end, or ``None`` if it takes too long."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._read())
+        if deadline is not None:
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait({self._next}, timeout=max(left, 0))
+            if not self._next.done():
+                return None
+        task = self._next
+        piece = await asyncio.shield(task)
+        self._next = None
+        return piece
+
+    async def close(self) -> None:
+        """Release the connection."""
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.wait({self._next})
+            if not self._next.cancelled():
+                self._next.exception()  # seen, or asyncio would complain
+        close = getattr(self._body, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def _read(self) -> bytes:
+        return await anext(self._body, b"")

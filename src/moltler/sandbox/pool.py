@@ -1,0 +1,361 @@
+"""Which process serves which instance: spare ones, claims, turns, idle exit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from moltler.errors import error_class
+from moltler.flow.connector import CallLimits, ResolvedConnector
+from moltler.loop import LoopThread
+from moltler.model import Handler
+from moltler.ports import Transport, WriteWatch
+from moltler.sandbox.call import Broken, Call, Deadline, Death
+from moltler.sandbox.child import Child, Times
+from moltler.sandbox.frames import BadFrame, Kind, Loaded, Thrown, encode_json
+from moltler.sandbox.positions import Module
+
+SPARES = 2
+_USUAL_MEMORY_MB = CallLimits().memory_mb
+
+Redacted = Callable[[ResolvedConnector, str, str], None]
+
+
+class Spares:
+    """Blank processes that wait to be claimed, so that nobody waits for a start.
+
+    Made in any thread, before anything heavy is imported; its coroutines run on the loop.
+    """
+
+    def __init__(self, loop: LoopThread, *, size: int = SPARES, times: Times | None = None) -> None:
+        self.times = times or Times()
+        self._loop = loop
+        self._size = size
+        self._starting: deque[tuple[Child, asyncio.Task[None]]] = deque()
+        self._all: set[Child] = set()
+        self._refill: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def prewarm(self) -> None:
+        """Begin to start one process, without waiting for it."""
+
+        async def start() -> None:
+            self._fill(1)
+
+        self._loop.submit(start())
+
+    async def claim(self, memory_mb: int) -> Child:
+        """Give a blank process that is ready, or dead if none could be started."""
+        self._refill_soon()
+        while memory_mb == _USUAL_MEMORY_MB and self._starting:
+            child, task = self._starting.popleft()
+            await asyncio.shield(task)
+            if child.is_alive:
+                return child
+        child = Child(memory_mb, self.times)
+        self._keep(child)
+        await child.start()
+        return child
+
+    async def close(self) -> None:
+        """End every process that was ever handed out or waits."""
+        self._is_closed = True
+        if self._refill is not None:
+            self._refill.cancel()
+        for child in self._all:
+            child.kill(Death("closed"))
+        await asyncio.gather(*(child.gone() for child in self._all))
+        await asyncio.gather(*(task for _, task in self._starting))
+        self._all.clear()
+
+    def _refill_soon(self) -> None:
+        if self._refill is not None:
+            self._refill.cancel()
+        self._refill = asyncio.get_running_loop().call_later(
+            self.times.refill_s, self._fill, self._size
+        )
+
+    def _fill(self, size: int) -> None:
+        self._all = {child for child in self._all if not child.is_buried}
+        while not self._is_closed and len(self._starting) < size:
+            child = Child(_USUAL_MEMORY_MB, self.times)
+            self._keep(child)
+            task = asyncio.get_running_loop().create_task(child.start())
+            self._starting.append((child, task))
+
+    def _keep(self, child: Child) -> None:
+        if self._is_closed:
+            child.kill(Death("closed"))
+        self._all.add(child)
+
+
+class Turns:
+    """How many calls of an instance may run at once; first come, first served."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for a turn."""
+        return bool(self._queue)
+
+    async def take(self) -> None:
+        """Wait for a turn."""
+        if self._free and not self._queue:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back()
+            else:
+                self._queue.remove(turn)
+            raise
+
+    def try_take(self) -> bool:
+        """Take a turn if nobody else has or wants it."""
+        if self._queue or not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    def give_back(self) -> None:
+        """End a turn."""
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class Turn:
+    """The turn of one call, taken and given back many times."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._is_held = False
+
+    async def take(self) -> None:
+        """Wait for the turn, unless it is held."""
+        if not self._is_held:
+            await self._turns.take()
+            self._is_held = True
+
+    def try_take(self) -> bool:
+        """Take it if nobody else has or wants it; tell whether it is held now."""
+        self._is_held = self._is_held or self._turns.try_take()
+        return self._is_held
+
+    def end(self) -> None:
+        """Give it back, if it is held."""
+        if self._is_held:
+            self._is_held = False
+            self._turns.give_back()
+
+
+class NotLoaded(Exception):  # noqa: N818 - a verdict that becomes a MoltlerError
+    """A handler did not load."""
+
+    def __init__(self, reason: Thrown | Death, call: Call) -> None:
+        self.reason = reason
+        self.call = call
+        super().__init__()
+
+
+class Instance:
+    """The process, transport and turns of one instance at one state of its definition."""
+
+    def __init__(
+        self,
+        target: ResolvedConnector,
+        transport: Transport,
+        spares: Spares,
+        log: Callable[[str, str], None] | None,
+    ) -> None:
+        self.target = target
+        self.transport = transport
+        self.turns = Turns(target.limits.max_concurrency)
+        self.open_calls = 0
+        self.modules: dict[int, Module] = {}
+        self._spares = spares
+        self._log = log
+        self._child: Child | None = None
+        self._loaded: dict[tuple[Handler, str], Module] = {}
+        self._claiming = asyncio.Lock()
+        self._loading = asyncio.Lock()
+
+    async def child(self) -> Child:
+        """Give its process, claiming a new one if there is none; may be dead if none starts."""
+        async with self._claiming:
+            child = self._child
+            # What a call left running must not eat the time of the next one.
+            if child and child.is_alive and (child.calls or await child.answers()):
+                return child
+            self._loaded = {}
+            self.modules = {}
+            self._child = child = await self._spares.claim(self.target.limits.memory_mb)
+            child.adopt(self.transport, self._log)
+            return child
+
+    async def module(
+        self,
+        child: Child,
+        handler: Handler,
+        entry: str,
+        watch: WriteWatch | None = None,
+    ) -> Module:
+        """Give a handler's module, loading it at its first call.
+
+        Raises:
+            NotLoaded: It throws, hangs or does not compile.
+        """
+        async with self._loading:
+            if child is self._child and (known := self._loaded.get((handler, entry))):
+                return known
+            call = Call(child.next_id(), "load", watch)
+            module = Module(call.id, handler, typescript=False)
+            self.modules[call.id] = module
+            answer = await ask(
+                child, call, Kind.LOAD, handler, entry, child.times.load_s, self.transport
+            )
+            if not isinstance(answer, Loaded):
+                raise NotLoaded(answer, call)
+            module = Module(call.id, handler, answer.typescript)
+            self.modules[call.id] = module
+            if child is self._child:
+                self._loaded[handler, entry] = module
+            return module
+
+    async def close(self) -> None:
+        """End the process and the connections."""
+        if self._child is not None:
+            self._child.kill(Death("closed"))
+            await self._child.gone()
+        await self.transport.close()
+
+
+async def ask(
+    child: Child,
+    call: Call,
+    frame: Kind,
+    handler: Handler,
+    entry: str,
+    limit_s: float,
+    transport: Transport | None = None,
+) -> Loaded | Thrown | Death:
+    """Have a handler loaded or checked within a time limit, past which the process is killed."""
+    call.deadline = Deadline(
+        limit_s,
+        transport.waits if transport else None,
+        lambda: child.kill(Death("time", frozenset({call.id}))),
+    )
+    call.run()
+    child.open(call, frame, encode_json({"source": handler.text, "entry": entry}))
+    try:
+        answer = await call.next()
+    except asyncio.CancelledError:
+        child.cancel(call)
+        raise
+    if isinstance(answer, (Loaded, Thrown, Death)):
+        return answer
+    child.kill(Death("stopped", frozenset({call.id})))
+    if isinstance(answer, Broken):
+        raise answer.error
+    raise BadFrame(f"{type(answer).__name__} for a {call.kind}")
+
+
+class Pool:
+    """The instances that have a process; on the loop thread only."""
+
+    def __init__(
+        self,
+        spares: Spares,
+        open_transport: Callable[[ResolvedConnector], Transport],
+        log: Redacted | None,
+    ) -> None:
+        self._spares = spares
+        self._open_transport = open_transport
+        self._log = log
+        self._instances: dict[str, Instance] = {}
+        self._retired: set[Instance] = set()
+        self._timers: dict[Instance, asyncio.TimerHandle] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    def enter(self, target: ResolvedConnector) -> Instance:
+        """Give the instance for a call, until `leave`; an older state of it is retired.
+
+        Raises:
+            MoltlerError: The pool is closed (JSR003).
+        """
+        if self._is_closed:
+            raise error_class("JSR003")(
+                "JSR003", "the session was closed, so no handler can run", hint="open a new one"
+            )
+        name = target.name.lower()
+        instance = self._instances.get(name)
+        if instance is None or instance.target.runtime_key != target.runtime_key:
+            fresh = Instance(
+                target, self._open_transport(target), self._spares, self._log_of(target)
+            )
+            if instance is not None:
+                self._retire(instance)
+            self._instances[name] = instance = fresh
+        instance.open_calls += 1
+        if timer := self._timers.pop(instance, None):
+            timer.cancel()
+        return instance
+
+    def leave(self, instance: Instance) -> None:
+        """End the use of an instance for a call."""
+        instance.open_calls -= 1
+        if instance.open_calls:
+            return
+        if self._instances.get(instance.target.name.lower()) is instance:
+            self._timers[instance] = asyncio.get_running_loop().call_later(
+                self._spares.times.idle_s, self._retire, instance
+            )
+        else:
+            self._end(instance)
+
+    async def close(self) -> None:
+        """End every process and connection."""
+        self._is_closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for instance in [*self._instances.values(), *self._retired]:
+            self._end(instance)
+        self._instances.clear()
+        while self._ending:
+            await asyncio.gather(*self._ending)
+
+    def _retire(self, instance: Instance) -> None:
+        name = instance.target.name.lower()
+        if self._instances.get(name) is instance:
+            del self._instances[name]
+        if timer := self._timers.pop(instance, None):
+            timer.cancel()
+        if instance.open_calls:
+            self._retired.add(instance)
+        else:
+            self._end(instance)
+
+    def _end(self, instance: Instance) -> None:
+        self._retired.discard(instance)
+        task = asyncio.get_running_loop().create_task(instance.close())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    def _log_of(self, target: ResolvedConnector) -> Callable[[str, str], None] | None:
+        log = self._log
+        if log is None:
+            return None
+        return lambda level, text: log(target, level, text)

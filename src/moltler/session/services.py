@@ -1,0 +1,100 @@
+"""What a session is made of; `moltler.compose` picks the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from moltler.catalog.catalog import Catalog
+from moltler.catalog.journal import Journal
+from moltler.ports import Clock, Handlers
+from moltler.vault.store import SecretFile
+
+if TYPE_CHECKING:
+    from moltler.exec.duck import Engine
+
+
+class CatalogStore(Protocol):
+    """Where the catalog is kept."""
+
+    def load(self) -> Catalog:
+        """Give the catalog as it is now."""
+        ...
+
+    def update(self, change: Callable[[Catalog], Catalog]) -> Catalog:
+        """Change the catalog in one transaction and give it as saved."""
+        ...
+
+
+class Services(Protocol):
+    """The parts of a session; heavy ones are made when first asked for."""
+
+    @property
+    def home(self) -> Path:
+        """The folder with catalog, secrets and data."""
+        ...
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The process environment."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Times statements."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """Whether actions and syncs are refused."""
+        ...
+
+    @property
+    def catalog(self) -> CatalogStore:
+        """Types and instances."""
+        ...
+
+    @property
+    def journal(self) -> Journal:
+        """Executed actions and last calls."""
+        ...
+
+    @property
+    def secrets(self) -> SecretFile:
+        """Stored secrets."""
+        ...
+
+    @property
+    def engine(self) -> Engine:
+        """DuckDB."""
+        ...
+
+    @property
+    def handlers(self) -> Handlers:
+        """The JavaScript of connectors."""
+        ...
+
+    def print(self, text: str) -> None:
+        """Write one line for the user (PRINT)."""
+        ...
+
+    def close(self) -> None:
+        """End processes and close files; may be repeated."""
+        ...
+
+
+class ScratchCatalog:
+    """A catalog that lives in memory and starts as a copy of another."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def load(self) -> Catalog:
+        """Give the catalog as it is now."""
+        return self._catalog
+
+    def update(self, change: Callable[[Catalog], Catalog]) -> Catalog:
+        """Change the copy."""
+        self._catalog = change(self._catalog)
+        return self._catalog

@@ -1,0 +1,212 @@
+"""A session: scripts in, results out, variables that live as long as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moltler.catalog.arguments import GivenArgument
+from moltler.errors import MoltlerError, ParseError, Source
+from moltler.exec.scope import Scope
+from moltler.flow.result import ActionResult, Column, Done, Outcome, Table
+from moltler.lang import ast
+from moltler.lang.parser import parse
+from moltler.session.environment import bind_values
+from moltler.session.names import statement_name
+from moltler.session.script import run
+from moltler.session.services import Services
+from moltler.session.statements import StatementRunner
+from moltler.vault.store import SecretFile
+
+if TYPE_CHECKING:
+    import types
+
+    from moltler.exec.result import Result
+    from moltler.session.diagnosis import Check
+
+Step = tuple[ast.Statement, Outcome | None]
+Parameters = Mapping[str, object] | Sequence[object] | None
+
+_CHANGING = (
+    ast.CreateType
+    | ast.CreateEntity
+    | ast.CreateAction
+    | ast.RegisterType
+    | ast.DropDefinition
+    | ast.CreateConnector
+    | ast.AlterConnector
+    | ast.SetEnabled
+    | ast.DropConnector
+    | ast.ExecStatement
+)
+
+
+class Session:
+    """Runs statements over one home; made by `moltler.connect`.
+
+    A context manager; may be shared by threads, and calls of one instance still take turns.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._variables = Scope()
+
+    # ── running ──────────────────────────────────────────────────────────────────────────────
+
+    def parse(self, source: Source) -> ast.Script:
+        """Parse a script.
+
+        Raises:
+            ParseError: Everything wrong with the text.
+        """
+        return parse(source)
+
+    def execute(
+        self, text: str, params: Parameters = None, *, source_name: str = "<execute>"
+    ) -> Result:
+        """Run one or more statements and give the result of the last.
+
+        Args:
+            text: The statements; parsed as a whole before the first one runs.
+            params: A mapping for ``@name``, or a sequence for ``?``; values are bound, never
+                spliced. Datetimes must be aware.
+            source_name: What positions in errors call the text.
+
+        Raises:
+            MoltlerError: The text is wrong, or a statement failed; earlier ones took effect.
+        """
+        from moltler.exec.result import Result
+
+        script = parse(Source(source_name, text))
+        last = script.statements[-1] if script.statements else None
+        steps = self._steps(script, params)
+        outcome: Outcome | None = None
+        for statement, outcome in steps:
+            if statement is last and _is_stream(outcome):
+                # The script's end has nothing left to do; its rows are read by the caller.
+                return Result(outcome)
+            if outcome is not None and statement is not last:
+                with Result(outcome) as earlier:
+                    for _ in earlier.rows():
+                        pass
+        return Result(outcome)
+
+    def run(self, source: Source, params: Parameters = None) -> Iterator[Step]:
+        """Run a script step by step; each outcome must be read before the next step.
+
+        Raises:
+            MoltlerError: As `execute`.
+        """
+        yield from self._steps(parse(source), params)
+
+    def action(self, path: str, params: Mapping[str, object] | None = None) -> object:
+        """Run an action and give what it returned, converted.
+
+        Args:
+            path: ``connector.entity.action``, or ``connector.action``.
+            params: Its parameters by name.
+
+        Raises:
+            MoltlerError: PLN005, the parameters do not fit; CAT or the action failed.
+        """
+        connector, _, rest = path.partition(".")
+        if not rest:
+            raise ParseError(
+                "SYN005",
+                f"`{path}` names no action",
+                hint="write connector.entity.action",
+            )
+        runner = StatementRunner(self._services, bind_values(params, self._services.environ))
+        catalog = self._services.catalog.load()
+        given = [GivenArgument(None, dict(runner.values.named))] if params else []
+        return runner.act(catalog, connector, rest, given).value
+
+    def dry_run(self, source: Source) -> Table:
+        """Parse a script and check names and definitions; change and send nothing.
+
+        Raises:
+            MoltlerError: The first statement that could not run.
+        """
+        from moltler.session.rehearsal import rehearse
+
+        return rehearse(parse(source), self._services)
+
+    def _steps(self, script: ast.Script, params: Parameters) -> Iterator[Step]:
+        services = self._services
+        values = bind_values(params, services.environ)
+        outer = Scope()
+        for name, value in values.named.items():
+            outer.declare(name, value)
+        scope = self._variables.around(outer)
+        effects: list[str] = []
+        try:
+            for statement, outcome in run(
+                script.statements, scope, StatementRunner(services, values)
+            ):
+                yield statement, outcome
+                if isinstance(statement, _CHANGING):
+                    effects.append(" ".join(statement_name(statement)).strip())
+        except MoltlerError as error:
+            if effects:
+                error.add_note("took effect before: " + ", ".join(effects))
+            raise
+        finally:
+            self._variables.keep(scope)
+
+    # ── about it ─────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def home(self) -> Path:
+        """The folder with catalog, secrets and data."""
+        return self._services.home
+
+    @property
+    def secrets(self) -> SecretFile:
+        """The stored secrets."""
+        return self._services.secrets
+
+    def secrets_table(self) -> Table:
+        """List the stored secrets, never their values."""
+        columns = tuple(Column(n, "string") for n in ("name", "created", "updated"))
+        rows = tuple((r.name, r.created, r.updated) for r in self._services.secrets.list())
+        return Table(columns, rows)
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Give what may be typed: entities with their fields, actions without."""
+        catalog = self._services.catalog.load()
+        found: dict[str, tuple[str, ...]] = {}
+        for connector in catalog.connectors.values():
+            entry = catalog.find_type(connector.type_name)
+            if entry is None or entry.registered is None:
+                continue
+            for entity in entry.registered.entities:
+                found[f"{connector.name}.{entity.name}"] = entity.fields.names
+            for action in entry.registered.actions:
+                found[f"{connector.name}.{action.path}"] = ()
+        return found
+
+    def diagnose(self) -> tuple[Check, ...]:
+        """Check home, key, runtime and engine."""
+        from moltler.session.diagnosis import diagnose
+
+        return diagnose(self._services)
+
+    def close(self) -> None:
+        """End processes and close files; may be repeated."""
+        self._services.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _is_stream(outcome: Outcome | None) -> bool:
+    return not isinstance(outcome, Table | Done | ActionResult | None)

@@ -1,0 +1,385 @@
+"""One case per statement: what each does, over the services of a session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, assert_never
+
+from moltler.catalog.arguments import GivenArgument, bind_arguments
+from moltler.catalog.catalog import Catalog
+from moltler.catalog.resolve import resolve
+from moltler.errors import MoltlerError, PlanError
+from moltler.exec.evaluate import Environment, evaluate
+from moltler.exec.scope import Scope
+from moltler.flow.connector import ResolvedConnector
+from moltler.flow.result import ActionResult, Column, Done, Outcome, Table
+from moltler.flow.scan import QueryPlan, Warning
+from moltler.lang import ast
+from moltler.session import show
+from moltler.session.definitions import Definer
+from moltler.session.environment import (
+    BoundValues,
+    CatalogTables,
+    SqlVariables,
+    StatementEnvironment,
+    action_of,
+)
+from moltler.session.names import statement_name
+from moltler.session.services import Services
+from moltler.vault.lookup import lookup_secret
+
+if TYPE_CHECKING:
+    from moltler.exec.run import SelectRows
+
+LATER = (
+    ast.Explain
+    | ast.ClearCache
+    | ast.Sync
+    | ast.RollbackSync
+    | ast.DropSchedule
+    | ast.CreateDestination
+    | ast.DropDestination
+    | ast.TestDefinition
+    | ast.RunTest
+    | ast.RunTests
+    | ast.DropTest
+    | ast.AdvanceClock
+    | ast.SkipTest
+    | ast.Package
+    | ast.Publish
+    | ast.Install
+    | ast.Upgrade
+    | ast.PackageAdmin
+)
+"""Statements of the language that this version reads and formats, and does not run yet."""
+
+
+@dataclass(slots=True)
+class StatementRunner:
+    """Runs plain statements for one script (`session.script.Door`).
+
+    Args:
+        services: Of the session.
+        values: Parameters bound to this script.
+    """
+
+    services: Services
+    values: BoundValues
+    _warnings: list[Warning] = field(default_factory=list[Warning])
+
+    # ── what scripts ask for ─────────────────────────────────────────────────────────────────
+
+    def run_statement(self, statement: ast.Statement, scope: Scope) -> Outcome | None:
+        """Run one statement that is not a script statement."""
+        outcome = self._run(statement, scope)
+        if self._warnings and isinstance(outcome, Done | ActionResult):
+            noted, self._warnings = tuple(self._warnings), []
+            return replace(outcome, warnings=(*outcome.warnings, *noted))
+        return outcome
+
+    def environment(self, scope: Scope) -> Environment:
+        """Give what the expressions of a fresh statement see."""
+        return StatementEnvironment(
+            scope,
+            self.services.clock.now(),
+            self.values,
+            self._select_rows,
+            lambda call, inner: self._execute(call, inner).value,
+            self._warnings.append,
+        )
+
+    def rows(self, outcome: Outcome) -> Generator[dict[str, object], None, None]:
+        """Read an outcome row by row as documents."""
+        from moltler.exec.result import Result
+
+        with Result(outcome) as result:
+            yield from result.dicts()
+
+    def print(self, text: str) -> None:
+        """Write one line for the user."""
+        self.services.print(text)
+
+    def asserted(self, error: MoltlerError | None) -> None:
+        """Ignore it: only tests keep count."""
+
+    # ── one case per statement ───────────────────────────────────────────────────────────────
+
+    def _run(self, statement: ast.Statement, scope: Scope) -> Outcome | None:
+        match statement:
+            case ast.Select() | ast.Query():
+                return self._select(self._plan(statement, scope))
+            case ast.ExecStatement():
+                return self._execute(statement.call, scope)
+            case (
+                ast.CreateType()
+                | ast.CreateEntity()
+                | ast.CreateAction()
+                | ast.RegisterType()
+                | ast.DropDefinition()
+            ):
+                return self.definer.define(statement)
+            case (
+                ast.CreateConnector()
+                | ast.AlterConnector()
+                | ast.SetEnabled()
+                | ast.DropConnector()
+            ):
+                environment = self.environment(scope)
+                return self.definer.configure(statement, lambda e: evaluate(e, environment))
+            case ast.TestConnector():
+                return self._test(statement)
+            case ast.Show():
+                return self._show(statement)
+            case ast.ShowConnector():
+                return self._show_connector(statement)
+            case ast.ShowType():
+                return show.show_type(self._catalog(), str(statement.name), statement.name.span)
+            case ast.ShowTests():
+                return show.show_tests()
+            case ast.Describe():
+                return show.describe(self._catalog(), statement.path, statement.span)
+            case _:
+                if isinstance(statement, LATER):
+                    raise not_supported(statement)
+                # Script statements are `session.script`'s.
+                raise AssertionError(f"{type(statement).__name__} is not a plain statement")
+
+    @property
+    def definer(self) -> Definer:
+        """Runs the statements that change the catalog."""
+        services = self.services
+        return Definer(
+            services.catalog,
+            services.secrets,
+            dict(services.environ),
+            lambda handler, entry: services.handlers.check(handler, entry),
+            services.journal.forget,
+        )
+
+    def _catalog(self) -> Catalog:
+        return self.services.catalog.load()
+
+    # ── SHOW ─────────────────────────────────────────────────────────────────────────────────
+
+    def _show(self, statement: ast.Show) -> Table:
+        match statement.subject:
+            case "CONNECTORS":
+                return show.show_connectors(self._catalog(), self.services.journal.last_calls())
+            case "TYPES":
+                return show.show_types(self._catalog())
+            case "DESTINATIONS":
+                return show.show_destinations(str(self.services.home / "data.duckdb"))
+            case "SYNCS":
+                return show.show_syncs()
+            case "PACKAGES":
+                return show.show_packages()
+            case "CACHE":
+                raise not_supported(statement)
+            case _:
+                assert_never(statement.subject)
+
+    def _show_connector(self, statement: ast.ShowConnector) -> Table:
+        name, span, journal = statement.name, statement.span, self.services.journal
+        catalog = self._catalog()
+        match statement.aspect:
+            case None:
+                return show.show_connector(catalog, name, journal.last_calls(), span)
+            case "STATUS":
+                return show.show_status(catalog, name, journal.last_calls(), span=span)
+            case "ENTITIES":
+                return show.show_entities(catalog, name, span)
+            case "ACTIONS":
+                return show.show_actions(catalog, name, span)
+            case "ACTION HISTORY":
+                connector = catalog.connector(name, span)
+                return show.show_history(journal.history(connector.name, statement.limit))
+            case "SYNC HISTORY":
+                raise not_supported(statement, "SHOW CONNECTOR … SYNC HISTORY")
+            case _:
+                assert_never(statement.aspect)
+
+    # ── SELECT ───────────────────────────────────────────────────────────────────────────────
+
+    def _plan(self, statement: ast.Select | ast.Query, scope: Scope) -> QueryPlan:
+        from moltler.plan.planner import plan_query, plan_select
+
+        tables = CatalogTables(self._catalog())
+        variables = SqlVariables(scope, self.values)
+        now = self.services.clock.now()
+
+        def fold(sql: str, parameters: object) -> object:
+            return self.services.engine.evaluate_constant(sql, parameters)  # type: ignore[arg-type] # a Mapping
+
+        try:
+            if isinstance(statement, ast.Select):
+                return plan_select(statement.sql, tables, variables, now=now, fold=fold)
+            return plan_query(statement, tables, variables, now=now, fold=fold)
+        except MoltlerError as error:
+            error.at(statement.span)
+            raise
+
+    def _select(self, plan: QueryPlan) -> SelectRows:
+        from moltler.exec.run import run_select
+
+        services = self.services
+        catalog = self._catalog()
+        names = tuple(dict.fromkeys(r.connector for r in plan.scans))
+
+        def note(error: BaseException | None) -> None:
+            for name in names:
+                services.journal.note_call(name, _shown(error))
+
+        return run_select(
+            plan,
+            engine=services.engine,
+            handlers=services.handlers,
+            resolve=lambda name: self.resolve(catalog, name),
+            clock=services.clock,
+            on_end=note,
+        )
+
+    def _select_rows(self, sql: ast.SqlText, scope: Scope) -> list[dict[str, object]]:
+        outcome = self._select(self._plan(ast.Select(sql, span=sql.span), scope))
+        return list(self.rows(outcome))
+
+    def resolve(self, catalog: Catalog, name: str) -> ResolvedConnector:
+        """Give an instance ready for a call.
+
+        Raises:
+            LookupFailed: CAT001, CAT004 to CAT007.
+        """
+        services = self.services
+        connector, type_, revision = catalog.usable(name)
+        return resolve(
+            connector,
+            type_,
+            revision,
+            lookup=lambda secret: lookup_secret(secret, services.environ, services.secrets),
+            environ=services.environ,
+        )
+
+    # ── actions ──────────────────────────────────────────────────────────────────────────────
+
+    def _execute(self, call: ast.Exec, scope: Scope) -> ActionResult:
+        catalog = self._catalog()
+        path = action_of(catalog, call)
+        environment = self.environment(scope)
+        given = [
+            GivenArgument(a.name, evaluate(a.value, environment), a.span) for a in call.arguments
+        ]
+        return self.act(catalog, call.path[0], path, given, call)
+
+    def act(
+        self,
+        catalog: Catalog,
+        connector: str,
+        path: str,
+        given: Sequence[GivenArgument],
+        call: ast.Exec | None = None,
+    ) -> ActionResult:
+        """Run an action with evaluated arguments.
+
+        Raises:
+            MoltlerError: PLN012 in a read-only session; CAT, PLN005, or as `exec.action`.
+        """
+        from moltler.exec.action import run_action
+
+        span = None if call is None else call.span
+        action = catalog.action(connector, path, span)
+        if self.services.read_only:
+            raise PlanError(
+                "PLN012",
+                f"`{connector}.{path}` is an action, and this session only reads",
+                hint="leave out --read-only",
+                span=span,
+            )
+        parameters = bind_arguments(action, given, span)
+        target = self.resolve(catalog, connector)
+        error: BaseException | None = None
+        try:
+            return run_action(
+                target,
+                action,
+                parameters,
+                handlers=self.services.handlers,
+                journal=self.services.journal,
+            )
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            self.services.journal.note_call(target.name, _shown(error))
+
+    # ── TEST CONNECTOR ───────────────────────────────────────────────────────────────────────
+
+    def _test(self, statement: ast.TestConnector) -> Table:
+        catalog = self._catalog()
+        connector, type_, _ = catalog.usable(statement.name, statement.span)
+        target = self.resolve(catalog, connector.name)
+        started = self.services.clock.monotonic()
+        error: BaseException | None = None
+        try:
+            status, message = self._probe(target)
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            self.services.journal.note_call(connector.name, _shown(error))
+        latency = round((self.services.clock.monotonic() - started) * 1000)
+        return Table(_TEST_COLUMNS, ((connector.name, type_.name, status, latency, message),))
+
+    def _probe(self, target: ResolvedConnector) -> tuple[str, str | None]:
+        if target.type.test_handler is not None:
+            value = self.services.handlers.test(target)
+            if value is None or value is True:
+                return "ok", None
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            return "ok", text
+        from moltler.exec.run import first_rows
+
+        entity = next(
+            (
+                e
+                for e in target.type.entities
+                if not any(c.required for c in e.pushdown.filters.values())
+            ),
+            None,
+        )
+        if entity is None:
+            return "unknown", "define TEST_HANDLER to have it tested"
+        rows = first_rows(
+            target, entity, handlers=self.services.handlers, clock=self.services.clock
+        )
+        return "ok", f"read {rows} row(s) of {entity.name}"
+
+
+_TEST_COLUMNS = (
+    Column("connector", "string"),
+    Column("type", "string"),
+    Column("status", "string"),
+    Column("latency_ms", "integer"),
+    Column("message", "string"),
+)
+
+
+def not_supported(statement: ast.Statement, words: str | None = None) -> PlanError:
+    """Give the error PLN011 for a statement of a later stage."""
+    shown = words or statement_name(statement)[0]
+    return PlanError(
+        "PLN011",
+        f"{shown} is not available in this version",
+        hint="the statement was read and is well formed; a later version runs it",
+        span=statement.span,
+    )
+
+
+def _shown(error: BaseException | None) -> str | None:
+    match error:
+        case None:
+            return None
+        case MoltlerError():
+            return f"{error.code}: {error.message}"
+        case _:
+            return type(error).__name__

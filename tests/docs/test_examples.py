@@ -1,0 +1,112 @@
+"""The examples of the error pages are what the program prints."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import moltler
+from moltler.errors import MoltlerError
+from moltler.render.text import error_lines
+
+ROOT = Path(__file__).parents[2]
+EXPLANATIONS = ROOT / "src/moltler/explanations"
+
+DRAFT = "CREATE CONNECTOR TYPE 'shop';"
+SHOP = """
+CREATE CONNECTOR TYPE 'shop'
+CONFIG_SCHEMA {"api_url": {"type": "string", "required": true}, "api_key": {"type": "string"}};
+CREATE CONNECTOR ENTITY 'shop.items'
+FIELDS {"id": {"type": "string", "primary_key": true}, "name": {"type": "string"},
+        "status": {"type": "string"}, "price": {"type": "number"},
+        "created_at": {"type": "timestamp"}}
+QUERY_HANDLER 'async function query() { return [{id: "1", name: "Lamp"}]; }';
+CREATE CONNECTOR ENTITY 'shop.orders'
+FIELDS {"id": {"type": "integer", "primary_key": true}, "item_id": {"type": "string"}}
+QUERY_HANDLER 'async function query() { return Array.from({length: 200}, (_, i) => ({id: i})); }';
+CREATE CONNECTOR ACTION 'shop.items.create'
+PARAMETERS {"name": {"type": "string", "required": true}, "price": {"type": "number"},
+            "status": {"type": "string"}}
+HANDLER 'async function execute(config, params) { return params; }';
+REGISTER CONNECTOR TYPE 'shop';
+"""
+INSTANCE = """
+CREATE CONNECTOR my_shop TYPE 'shop' CONFIG {"api_url": "https://api.shop.example"};
+"""
+REQUIRED = SHOP.replace(
+    "FIELDS {\"id\": {\"type\": \"integer\", \"primary_key\": true}, ",
+    "PUSHDOWN {\"filters\": {\"customer_id\": {\"operators\": [\"=\"], \"required\": true}}} "
+    "FIELDS {\"id\": {\"type\": \"integer\"}, \"customer_id\": {\"type\": \"string\"}, "
+    "\"total\": {\"type\": \"number\"}, ",
+)  # fmt: skip
+SEARCH = SHOP.replace(
+    '"created_at": {"type": "timestamp"}}',
+    '"created_at": {"type": "timestamp"}, "search": {"type": "string", "filter_only": true}}',
+)
+
+BEFORE = {
+    "DEF001": DRAFT,
+    "DEF002": DRAFT,
+    "DEF003": DRAFT,
+    "DEF004": DRAFT,
+    "DEF005": DRAFT,
+    "DEF006": "",
+    "DEF007": "",
+    "DEF008": SHOP + INSTANCE,
+    "CAT001": SHOP + INSTANCE,
+    "CAT002": SHOP + INSTANCE,
+    "CAT003": SHOP + INSTANCE,
+    "CAT004": SHOP.replace('"api_key": {', '"api_key": {"required": true, '),
+    "CAT005": SHOP,
+    "CAT006": SHOP + INSTANCE,
+    "CAT007": "",
+    "CAT008": SHOP,
+    "CAT011": SHOP + INSTANCE,
+    "PLN001": REQUIRED + INSTANCE,
+    "PLN002": SHOP + INSTANCE,
+    "PLN004": SHOP + INSTANCE,
+    "PLN005": SHOP + INSTANCE,
+    "PLN006": SHOP + INSTANCE,
+    "PLN007": SHOP + INSTANCE,
+    "PLN008": SHOP + INSTANCE,
+    "PLN009": SEARCH + INSTANCE,
+    "PLN011": SHOP + INSTANCE,
+    "PLN900": "",
+    "TST001": "DECLARE results = [{'id': '1'}, {'id': '3'}];".replace("'", '"'),
+    "TST004": SHOP + INSTANCE,
+}
+"""What each example needs to exist."""
+
+
+def example(code: str) -> tuple[str, str]:
+    """Give the statements of a page's example, and what is printed after them."""
+    text = (EXPLANATIONS / f"{code}.md").read_text(encoding="utf-8")
+    section = text.partition("## Example\n")[2].partition("\n## ")[0]
+    statements, _, printed = textwrap.dedent(section).strip().partition("\nerror[")
+    return statements.strip(), f"error[{printed}"
+
+
+def comparable(printed: str) -> str:
+    """Give a text without what varies: names of files, and where a page breaks its lines."""
+    text = re.sub(r"--> [^\s:]+:\d+", "-->", printed)
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("code", BEFORE)
+def test_example_is_what_is_printed(
+    code: str, session: moltler.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "items.js").write_text("async function query() { return []; }", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    statements, printed = example(code)
+    if BEFORE[code]:
+        session.execute(BEFORE[code]).close()
+
+    with pytest.raises(MoltlerError) as found, session.execute(statements) as result:
+        list(result.rows())
+
+    shown = "\n".join(line.plain for line in error_lines(found.value))
+    assert comparable(shown) == comparable(printed)

@@ -1,0 +1,75 @@
+"""Handlers are compiled, not run, when they are defined (LANGUAGE §4.5)."""
+
+from __future__ import annotations
+
+import pytest
+
+from moltler.errors import Problem
+from moltler.model import Handler
+from sandbox.conftest import FILE, LINE, Runtime
+
+
+def check(runtime: Runtime, text: str, entry: str = "query") -> list[tuple[str, str, int, int]]:
+    """Give code, message, line and column (0 if unknown) of each problem."""
+    problems = runtime.handlers.check(Handler(text, FILE, LINE, 5), entry)
+    return [(p.code, p.message, *_place(p)) for p in problems]
+
+
+def _place(problem: Problem) -> tuple[int, int]:
+    assert problem.file == FILE
+    return problem.line or 0, problem.column or 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "text"),
+    [
+        ("query", "async function query(config, filters, options) { return missing; }"),
+        ("query", "const query = async () => [];"),
+        ("query", "const a = await fetch('x'); function* query() {}"),
+        ("query", "throw new Error('not run'); function query() {}"),
+        ("query", "interface A { b: number }\nasync function query(a: A): Promise<A[]> { return [a] }"),
+        ("query", "export async function query() {}"),
+        ("query", "const text = `\nimport x from 'y'\n`; function query() {}"),
+        ("execute", "async function execute(config, params) { return new URL('x'); }"),
+        ("test", "async function test(config) { while (true); }"),
+    ],
+)  # fmt: skip
+def test_good_handlers_have_no_problem(runtime: Runtime, entry: str, text: str) -> None:
+    assert check(runtime, text, entry) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("function query() {\n  return 1 +;\n}",
+         ("DEF005", "the handler does not compile: Expression expected", LINE + 1, 13)),
+        ("function query() { return 'x }",
+         ("DEF005", "the handler ends too early: a bracket, quote or comment is not closed", LINE, 0)),
+        ("\n\nfunction query() {\n  if (x) {\n}",
+         ("DEF005", "the handler ends too early: a bracket, quote or comment is not closed", LINE + 4, 0)),
+        ("/* abc\nfunction query() {}",
+         ("DEF005", "the handler ends too early: a bracket, quote or comment is not closed",
+          LINE + 1, 0)),
+        ("const x: number = 'y\nfunction query() {}",
+         ("DEF005", "the handler does not compile: Unterminated string constant", LINE, 23)),
+        ("async function other() {}", ("DEF003", "the handler does not define `query`", LINE, 0)),
+        ("import fs from 'node:fs';\nfunction query() {}",
+         ("DEF005", "`import` is not available in connectors", LINE, 5)),
+        ("function query() {}\n\nimport {a} from 'https://example.com/a.js';",
+         ("DEF005", "`import` is not available in connectors", LINE + 2, 1)),
+    ],
+)  # fmt: skip
+def test_problems_say_what_and_where_in_the_script(
+    runtime: Runtime, text: str, problem: tuple[str, str, int, int]
+) -> None:
+    assert check(runtime, text) == [problem]
+
+
+def test_a_missing_entry_point_says_how_to_declare_it(runtime: Runtime) -> None:
+    [problem] = runtime.handlers.check(Handler("", FILE, LINE), "execute")
+    assert problem.hint == "declare it: async function execute(config, params)"
+
+
+def test_a_text_beyond_the_cap_is_refused(runtime: Runtime) -> None:
+    [problem] = runtime.handlers.check(Handler("//" + "x" * (1 << 20), FILE, LINE), "query")
+    assert (problem.code, "1,048,576" in problem.message) == ("DEF005", True)
