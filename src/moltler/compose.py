@@ -21,8 +21,7 @@ from moltler.vault.store import SecretFile
 
 if TYPE_CHECKING:
     from moltler.exec.duck import Engine
-    from moltler.ports import Transport
-    from moltler.sandbox.handler import JavaScriptHandlers
+    from moltler.ports import Handlers, Transport
     from moltler.sandbox.pool import Spares
 
 
@@ -54,6 +53,7 @@ def open_session(
     read_only: bool = False,
     log: Callable[[str], None] | None = None,
     echo: Callable[[str], None] | None = None,
+    watch: Callable[[Handlers], Handlers] | None = None,
     prewarm: bool = False,
 ) -> Session:
     """Open a session as a door wants it.
@@ -63,11 +63,17 @@ def open_session(
         read_only: Refuse every action and sync.
         log: Takes what handlers print, a line at a time.
         echo: Takes what PRINT writes; standard output without it.
+        watch: Wraps the handlers, as a door does that shows how far a scan is.
         prewarm: Begin to start a runtime process now, while libraries load.
     """
     environ = dict(os.environ)
     parts = _Parts(
-        find_home(home, environ, Path.cwd()), environ, read_only=read_only, log=log, echo=echo
+        find_home(home, environ, Path.cwd()),
+        environ,
+        read_only=read_only,
+        log=log,
+        echo=echo,
+        watch=watch,
     )
     if prewarm:
         parts.spares.prewarm()
@@ -85,6 +91,7 @@ class _Parts:
         read_only: bool,
         log: Callable[[str], None] | None,
         echo: Callable[[str], None] | None,
+        watch: Callable[[Handlers], Handlers] | None,
     ) -> None:
         self.home = home
         self.environ = environ
@@ -95,10 +102,11 @@ class _Parts:
         self.secrets = SecretFile(home, environ, self.clock)
         self._log = log
         self._echo = echo
+        self._watch = watch
         self._loop = LoopThread()
         self._making = threading.RLock()
         self._spares: Spares | None = None
-        self._handlers: JavaScriptHandlers | None = None
+        self._handlers: Handlers | None = None
         self._engine: Engine | None = None
 
     @property
@@ -112,15 +120,16 @@ class _Parts:
             return self._spares
 
     @property
-    def handlers(self) -> JavaScriptHandlers:
+    def handlers(self) -> Handlers:
         """The JavaScript of connectors."""
         with self._making:
             if self._handlers is None:
                 from moltler.sandbox.handler import JavaScriptHandlers
 
-                self._handlers = JavaScriptHandlers(
+                handlers = JavaScriptHandlers(
                     self._loop, self._open_transport, log=self._log, spares=self.spares
                 )
+                self._handlers = self._watch(handlers) if self._watch else handlers
             return self._handlers
 
     @property

@@ -170,6 +170,17 @@ def test_replacing_an_entity_keeps_its_place(catalog: Catalog, definer: Define) 
     assert [e.name for e in replaced.type("shop").draft.entities] == ["ITEMS", "orders"]
 
 
+def test_replacing_an_action_keeps_its_place(catalog: Catalog, definer: Define) -> None:
+    both = catalog.define_action("shop", definer.action(name="shop.sweep"))
+    replaced = both.define_action("shop", definer.action("IDEMPOTENT"), or_replace=True)
+    actions = replaced.type("shop").draft.actions
+    assert [(a.path, a.idempotent) for a in actions] == [("items.create", True), ("sweep", False)]
+
+
+def test_a_dropped_action_is_gone_from_the_draft(catalog: Catalog) -> None:
+    assert catalog.drop_action("SHOP", "Items.Create").type("shop").draft.actions == ()
+
+
 def test_a_definition_needs_its_type(definer: Define) -> None:
     entity = definer.entity('FIELDS {"a": {"type": "any"}}')
     assert failure(lambda: Catalog().define_entity("shop", entity)).code == "CAT008"

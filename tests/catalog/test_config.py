@@ -38,7 +38,9 @@ def type_(definer: Define) -> ConnectorType:
 def build(type_: ConnectorType, clauses: str, **environ: str) -> NewConnector:
     statement = read(f"CREATE CONNECTOR Shop TYPE 'shop' {clauses}")
     evaluate = Evaluator(environ)
-    return build_connector(statement, type_, evaluate=evaluate, read_env=environ.get)
+    return build_connector(
+        statement, type_, evaluate=evaluate, read_env=environ.get, mark=lambda: "1"
+    )
 
 
 def alter(connector: Connector, type_: ConnectorType, part: str, **environ: str) -> NewConnector:
@@ -46,7 +48,9 @@ def alter(connector: Connector, type_: ConnectorType, part: str, **environ: str)
     evaluate = Evaluator(environ)
     if part.startswith("OPTIONS"):
         return alter_options(connector, document, type_, evaluate=evaluate)
-    return alter_config(connector, document, type_, evaluate=evaluate, read_env=environ.get)
+    return alter_config(
+        connector, document, type_, evaluate=evaluate, read_env=environ.get, mark=lambda: "2"
+    )
 
 
 def problems_of(error: LookupFailed) -> list[tuple[str, str]]:
@@ -165,18 +169,34 @@ def test_a_literal_secret_is_moved_to_the_store_and_warned_about(type_: Connecto
         type_, 'CONFIG {"api_url": "u", "api_key": "hunter2", "login": {"password": "pw"}}'
     )
     assert made.plain_secrets == {
-        "_connector.shop.api_key": "hunter2",
-        "_connector.shop.login.password": "pw",
+        "_connector.shop.api_key.1": "hunter2",
+        "_connector.shop.login.password.1": "pw",
     }
     assert made.connector.config == {
         "api_url": "u",
-        "api_key": "{{secrets._connector.shop.api_key}}",
-        "login": {"password": "{{secrets._connector.shop.login.password}}"},
+        "api_key": "{{secrets._connector.shop.api_key.1}}",
+        "login": {"password": "{{secrets._connector.shop.login.password.1}}"},
     }
     assert [w.code for w in made.warnings] == ["plain_secret", "plain_secret"]
     assert automatic_secrets(made.connector) == tuple(made.plain_secrets)
     assert missing_secrets(made.connector, {}.get) == ()
     assert "hunter2" not in repr(made)
+
+
+def test_a_statement_never_writes_over_the_secret_of_an_earlier_one(
+    type_: ConnectorType,
+) -> None:
+    statement = read(
+        """CREATE CONNECTOR a TYPE 'shop' CONFIG {"api_url": "u", "api_key": "same"}"""
+    )
+    names = {
+        name
+        for _ in range(3)
+        for name in build_connector(
+            statement, type_, evaluate=Evaluator(), read_env={}.get
+        ).plain_secrets
+    }
+    assert len(names) == 3
 
 
 def test_only_its_own_automatic_secrets_are_a_connectors(type_: ConnectorType) -> None:
@@ -187,7 +207,8 @@ def test_only_its_own_automatic_secrets_are_a_connectors(type_: ConnectorType) -
 def test_automatic_names_can_name_secrets_whatever_the_key(definer: Define) -> None:
     type_ = definer.type(
         'CONFIG_SCHEMA {"api key": {"type": "string", "secret": true},'
-        ' "api_key": {"type": "string", "secret": true}, "ключ": {"type": "string", "secret": true}}'
+        ' "api_key": {"type": "string", "secret": true},'
+        ' "ключ": {"type": "string", "secret": true}}'
     )
     made = build(type_, 'CONFIG {"api key": "one", "api_key": "two", "ключ": "three"}')
     for name in made.plain_secrets:
@@ -242,6 +263,22 @@ def test_a_value_from_an_unset_variable_names_the_variable(
     message = f"`config.{key}` comes from the environment variable `{variable}`, which is not set"
     assert problems_of(caught.value) == [(message, f"ENV('{variable}')")]
     assert caught.value.hint == f"set `{variable}`"
+
+
+def test_env_needs_the_name_of_a_variable(type_: ConnectorType) -> None:
+    with pytest.raises(LookupFailed) as caught:
+        build(type_, 'CONFIG {"api_url": "u", "api_key": ENV(NULL)}')
+    assert problems_of(caught.value) == [
+        ("ENV in `config.api_key` needs the name of a variable", "ENV(NULL)")
+    ]
+
+
+def test_a_key_inside_an_array_is_placed_where_it_stands(definer: Define) -> None:
+    inner = '{"type": "document", "properties": {"a": {"type": "string"}}}'
+    listed = definer.type(f'CONFIG_SCHEMA {{"x": {{"type": "array", "items": {inner}}}}}')
+    with pytest.raises(LookupFailed) as caught:
+        build(listed, 'CONFIG {"x": [{"a": "ok"}, {"b": 1}]}')
+    assert problems_of(caught.value) == [("`config.x[1].b` is not declared", '"b"')]
 
 
 def test_an_optional_value_from_an_unset_variable_is_empty(type_: ConnectorType) -> None:
@@ -337,7 +374,7 @@ def test_altering_merges_top_level_keys_and_null_removes(
     made = alter(shop, type_, 'CONFIG {"api_url": "https://b", "page": NULL}', PASSWORD="pw")
     assert made.connector.config == {
         "api_url": "https://b",
-        "api_key": "{{secrets._connector.shop.api_key}}",
+        "api_key": "{{secrets._connector.shop.api_key.1}}",
         "login": {"user": "me"},
     }
     assert made.connector.env == shop.env
@@ -364,7 +401,7 @@ def test_the_result_of_altering_is_validated(type_: ConnectorType, shop: Connect
 
 def test_an_altered_secret_is_moved_again(type_: ConnectorType, shop: Connector) -> None:
     made = alter(shop, type_, 'CONFIG {"api_key": "hunter3"}', PASSWORD="pw")
-    assert made.plain_secrets == {"_connector.shop.api_key": "hunter3"}
+    assert made.plain_secrets == {"_connector.shop.api_key.2": "hunter3"}
 
 
 def test_a_secret_may_be_altered_to_a_variable(type_: ConnectorType, shop: Connector) -> None:
@@ -405,7 +442,7 @@ def test_an_instance_that_does_not_fit_a_new_revision_says_why(
         (
             "DEF008",
             "connector `Shop`: `config.api_key` must be an integer,"
-            " found '{{secrets._connector.shop.api_key}}'",
+            " found '{{secrets._connector.shop.api_key.1}}'",
         ),
         ("DEF008", "connector `Shop`: `config.tenant` is required and is missing"),
         ("DEF008", "connector `Shop`: `config.login.password` is not declared"),

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from moltler.catalog.build import check_draft
@@ -16,22 +19,21 @@ def problems_of(error: MoltlerError) -> list[tuple[str, str]]:
 
 def refused(definer: Define, clause: str, property_document: str) -> list[tuple[str, str]]:
     """What is wrong with one property `x` of a clause."""
-    text = f'{clause} {{"x": {property_document}}}'
+    by_clause: dict[str, Callable[[str], object]] = {
+        "FIELDS": definer.entity,
+        "PARAMETERS": definer.action,
+        "RETURNS": definer.action,
+    }
+    define = by_clause.get(clause, definer.type)
     with pytest.raises(DefinitionError) as caught:
-        match clause:
-            case "FIELDS":
-                definer.entity(text)
-            case "PARAMETERS" | "RETURNS":
-                definer.action(text)
-            case _:
-                definer.type(text)
+        define(f'{clause} {{"x": {property_document}}}')
     return problems_of(caught.value)
 
 
 def test_a_config_property_is_read_with_all_its_keys(definer: Define) -> None:
     type_ = definer.type(
         """CONFIG_SCHEMA {
-             "url": {"type": "STRING", "required": true, "pattern": "^https", "description": "base"},
+             "url": {"type": "STRING", "required": true, "pattern": "^h", "description": "base"},
              "size": {"type": "Integer", "default": 50, "minimum": 1, "maximum": 100},
              "key": {"type": "string", "secret": true, "expose": true, "expose_reason": "signing"},
              "since": {"type": "datetime", "enum": ["2024-01-01", "2025-01-01T00:00:00Z"]},
@@ -39,7 +41,7 @@ def test_a_config_property_is_read_with_all_its_keys(definer: Define) -> None:
              "tags": {"type": "array", "items": "string"}}"""
     )
     assert type_.config_schema.properties == (
-        Property("url", DataType("string"), "base", required=True, pattern="^https"),
+        Property("url", DataType("string"), "base", required=True, pattern="^h"),
         Property("size", DataType("integer"), has_default=True, default=50, minimum=1, maximum=100),
         Property("key", DataType("string"), secret=True, expose=True, expose_reason="signing"),
         Property(
@@ -83,12 +85,19 @@ def test_fields_are_read_with_their_keys(definer: Define) -> None:
         ("CONFIG_SCHEMA", '{"type": "text"}', "DEF001", '"text"'),
         ("CONFIG_SCHEMA", '{"type": 3}', "DEF001", "3"),
         ("CONFIG_SCHEMA", "{}", "DEF001", '"x"'),
-        ("CONFIG_SCHEMA", '{"type": "string", "requierd": true}', "DEF001", '"requierd"'),
+        ("CONFIG_SCHEMA", '{"type": "string", "required_": true}', "DEF001", '"required_"'),
         ("CONFIG_SCHEMA", '{"type": "string", "primary_key": true}', "DEF001", '"primary_key"'),
         ("CONFIG_SCHEMA", '{"type": "string", "nullable": true}', "DEF001", '"nullable"'),
         ("OPTIONS_SCHEMA", '{"type": "string", "secret": true}', "DEF001", '"secret"'),
         ("PARAMETERS", '{"type": "string", "secret": true}', "DEF001", '"secret"'),
         ("PARAMETERS", '{"type": "string", "required": "yes"}', "DEF001", '"yes"'),
+        ("PARAMETERS", "NULL", "DEF001", "NULL"),
+        ("PARAMETERS", "TRUE", "DEF001", "TRUE"),
+        ("PARAMETERS", "[]", "DEF001", "[]"),
+        ("PARAMETERS", '{"type": "array", "default": ["a", 1], "items": "string"}', "DEF006", "1"),
+        ("PARAMETERS",
+         '{"type": "array", "items": {"type": "document", "properties": {"a": {"type": "number"}}},'
+         ' "default": [{"a": 1}, {"b": 1}]}', "DEF006", '"b"'),
         ("PARAMETERS", '{"type": "string", "enum": []}', "DEF001", "[]"),
         ("PARAMETERS", '{"type": "integer", "minimum": "1"}', "DEF001", '"1"'),
         ("PARAMETERS", '{"type": "string", "description": 1}', "DEF001", "1"),
@@ -153,9 +162,23 @@ def test_an_option_of_the_engine_cannot_be_declared(definer: Define) -> None:
     assert problems_of(caught.value) == [("DEF002", '"timeout_seconds"')]
 
 
+@pytest.mark.parametrize("key", ["a.b", " "])
+def test_a_config_key_that_could_not_be_named_in_a_path_is_refused(
+    definer: Define, key: str
+) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        definer.type(f'CONFIG_SCHEMA {{"{key}": {{"type": "string"}}}}')
+    assert problems_of(caught.value) == [("DEF002", f'"{key}"')]
+
+
+def test_a_default_of_null_is_no_default(definer: Define) -> None:
+    (declared,) = definer.action('PARAMETERS {"x": {"type": "any", "default": NULL}}').parameters
+    assert not declared.has_default
+
+
 def test_an_unknown_key_names_the_nearest_one_and_all_that_are_allowed(definer: Define) -> None:
     with pytest.raises(DefinitionError) as caught:
-        definer.action('PARAMETERS {"x": {"type": "string", "requierd": true}}')
+        definer.action('PARAMETERS {"x": {"type": "string", "required_": true}}')
     assert caught.value.hint == "did you mean `required`?"
     assert "default" in caught.value.problems[0].allowed
 
@@ -243,13 +266,13 @@ def test_a_statement_reports_all_its_problems_in_the_order_of_the_text(definer: 
     definer.check = lambda _handler, _entry: (wrong,)
     with pytest.raises(DefinitionError) as caught:
         definer.entity(
-            """FIELDS {"id": {"type": "strng", "primry_key": true}, "ID": {"type": "string"}}
+            """FIELDS {"id": {"type": "stringy", "primary_keys": true}, "ID": {"type": "string"}}
                PUSHDOWN {"filters": {"nope": ["~"]}}"""
         )
     assert problems_of(caught.value) == [
         ("DEF003", ""),
-        ("DEF001", '"strng"'),
-        ("DEF001", '"primry_key"'),
+        ("DEF001", '"stringy"'),
+        ("DEF001", '"primary_keys"'),
         ("DEF002", '"ID"'),
         ("DEF004", '"nope"'),
         ("DEF004", '"~"'),
@@ -392,7 +415,15 @@ def test_registering_compiles_every_handler_once_more(definer: Define) -> None:
         entries.append(entry)
         return (Problem("DEF005", "it does not compile"),)
 
-    catalog = definer.catalog()
-    found = check_draft(catalog.type("shop").draft, check=check)
-    assert entries == ["query", "execute"]
-    assert [p.code for p in found] == ["DEF005", "DEF005"]
+    draft = replace(
+        definer.catalog().type("shop").draft,
+        test_handler=Handler("function test() {}", "shop.moltler", 1),
+    )
+    found = check_draft(draft, check=check)
+    assert entries == ["test", "query", "execute"]
+    assert [p.code for p in found] == ["DEF005", "DEF005", "DEF005"]
+
+
+def test_a_draft_with_a_malformed_host_cannot_be_registered(definer: Define) -> None:
+    draft = replace(definer.catalog().type("shop").draft, allowed_hosts=("*",))
+    assert [p.code for p in check_draft(draft)] == ["DEF007"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from moltler.catalog.catalog import Catalog
-from moltler.catalog.store import CatalogFile
+from moltler.catalog.store import CatalogFile, create_database, open_database
 from moltler.errors import LookupFailed
 from moltler.model import Connector, EnvReference
 from support.clock import HandClock
@@ -272,6 +272,33 @@ def test_a_busy_file_says_so_after_waiting(home: Path, path: Path) -> None:
         other.close()
     assert (caught.value.code, caught.value.type) == ("CAT009", "home_busy")
     assert "busy" in caught.value.message
+
+
+def test_an_older_file_is_brought_to_the_newest_version_once(home: Path) -> None:
+    path, clock = home / "x.db", HandClock()
+    first = ("CREATE TABLE a (n INTEGER)", "INSERT INTO a VALUES (1)")
+    second = ("UPDATE a SET n = n + 1",)
+    create_database(path, (first,), clock, busy_s=1)
+    for _ in range(2):
+        connection = open_database(path, (first, second), clock, busy_s=1)
+        assert connection.execute("SELECT n FROM a").fetchall() == [(2,)]
+        connection.close()
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(home: Path) -> None:
+    path, clock = home / "x.db", HandClock()
+    first = ("CREATE TABLE a (n INTEGER)",)
+    create_database(path, (first,), clock, busy_s=1)
+    with pytest.raises(sqlite3.OperationalError):
+        open_database(path, (first, ("DROP TABLE a", "not SQL")), clock, busy_s=1)
+    open_database(path, (first,), clock, busy_s=1).close()
+
+
+def test_a_database_that_exists_by_now_is_kept(home: Path) -> None:
+    path, clock = home / "x.db", HandClock()
+    create_database(path, (("CREATE TABLE a (n INTEGER)",),), clock, busy_s=1)
+    create_database(path, (("CREATE TABLE b (n INTEGER)",),), clock, busy_s=1)
+    open_database(path, (("CREATE TABLE a (n INTEGER)",),), clock, busy_s=1).close()
 
 
 def test_a_half_made_file_of_a_killed_process_is_made_anew(home: Path) -> None:

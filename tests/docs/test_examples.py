@@ -1,10 +1,12 @@
-"""The examples of the error pages are what the program prints."""
+"""The examples of the error pages are what the program prints; those of statements run."""
 
 from __future__ import annotations
 
 import re
 import textwrap
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,9 @@ from moltler.render.text import error_lines
 
 ROOT = Path(__file__).parents[2]
 EXPLANATIONS = ROOT / "src/moltler/explanations"
+STATEMENTS: list[dict[str, Any]] = tomllib.loads(
+    (ROOT / "docs/reference/statements.toml").read_text(encoding="utf-8")
+)["statement"]
 
 DRAFT = "CREATE CONNECTOR TYPE 'shop';"
 SHOP = """
@@ -83,15 +88,15 @@ BEFORE = {
 
 def example(code: str) -> tuple[str, str]:
     """Give the statements of a page's example, and what is printed after them."""
-    text = (EXPLANATIONS / f"{code}.md").read_text(encoding="utf-8")
-    section = text.partition("## Example\n")[2].partition("\n## ")[0]
+    section = page_text(code).partition("## Example\n")[2].partition("\n## ")[0]
     statements, _, printed = textwrap.dedent(section).strip().partition("\nerror[")
     return statements.strip(), f"error[{printed}"
 
 
 def comparable(printed: str) -> str:
-    """Give a text without what varies: names of files, and where a page breaks its lines."""
+    """Give a text without files, lines and notes, and without a page's line breaks."""
     text = re.sub(r"--> [^\s:]+:\d+", "-->", printed)
+    text = re.sub(r"^ +(?:= note:|at) .*$", "", text, flags=re.MULTILINE)
     return " ".join(text.split())
 
 
@@ -110,3 +115,74 @@ def test_example_is_what_is_printed(
 
     shown = "\n".join(line.plain for line in error_lines(found.value))
     assert comparable(shown) == comparable(printed)
+
+
+HANDLERS = {
+    "JSR001": "throw new Error('API error: 500');",
+    "JSR004": "return {data: [], total: 0};",
+    "JSR005": "return [1, 2, 3, 'n/a'].map((price, i) => ({id: i, price}));",
+    "JSR006": "const data = await fetchFromAPI(config);",
+    "JSR007": "await new Promise((resolve) => { if (options.limit) resolve(); });",
+    "JSR008": "for (;;) yield [{id: '1'}];",
+    "API002": "throw new ConnectorAuthError('Invalid API key');",
+    "API003": "throw new ConnectorRateLimitError('Rate limited', {retryAfter: 30});",
+    "API005": "await fetch('https://cdn.pictures.net/items');",
+}
+"""What a handler does that ends with the error of each page."""
+
+
+@pytest.mark.parametrize("code", HANDLERS)
+def test_message_and_hint_of_a_handlers_error_are_on_its_page(
+    code: str, session: moltler.Session
+) -> None:
+    star = "*" if "yield" in HANDLERS[code] else ""
+    handler = f"async function{star} query(config, filters, options) {{ {HANDLERS[code]} }}"
+    shop = SHOP.replace('async function query() { return [{id: "1", name: "Lamp"}]; }', "HANDLER")
+    session.execute(shop.replace("'HANDLER'", f"'''{handler}'''") + INSTANCE).close()
+
+    with (
+        pytest.raises(MoltlerError) as found,
+        session.execute("SELECT * FROM my_shop.items") as result,
+    ):
+        list(result.rows())
+
+    problem = found.value.problems[0]
+    text = " ".join(page_text(code).split())
+    assert problem.code == code
+    assert " ".join(problem.message.split()) in text
+    assert (problem.hint or "") in text
+
+
+def page_text(code: str) -> str:
+    return (EXPLANATIONS / f"{code}.md").read_text(encoding="utf-8")
+
+
+def code_of(session: moltler.Session, text: str) -> str | None:
+    try:
+        with session.execute(text) as result:
+            list(result.rows())
+    except MoltlerError as error:
+        return error.code
+    return None
+
+
+@pytest.mark.parametrize(
+    "section", [s for s in STATEMENTS if "later" in s], ids=lambda s: s["title"]
+)
+def test_a_statement_marked_as_later_answers_not_supported(
+    session: moltler.Session, section: dict[str, Any]
+) -> None:
+    session.execute(SHOP + INSTANCE).close()
+
+    assert code_of(session, section["example"]) == "PLN011"
+
+
+@pytest.mark.parametrize(
+    "section", [s for s in STATEMENTS if "later" not in s], ids=lambda s: s["title"]
+)
+def test_a_statement_without_that_mark_is_run(
+    session: moltler.Session, section: dict[str, Any]
+) -> None:
+    session.execute(SHOP + INSTANCE).close()
+
+    assert code_of(session, section["example"]) != "PLN011"

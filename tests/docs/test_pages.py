@@ -164,11 +164,9 @@ def test_pages_name_no_machine_and_no_registry(path: str) -> None:
     assert found == []
 
 
-def test_push_down_guide_shows_what_the_handler_is_told(
-    session: moltler.Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("shop")
+def test_push_down_guide_shows_what_the_handler_is_told(session: moltler.Session) -> None:
     guide = text_of("docs/guides/push-down.md")
-    monkeypatch.setenv("MOLTLER_SECRET_SHOP_KEY", "shop-demo-key")
     session.execute(text_of("src/moltler/demo/shop.moltler")).close()
     session.execute(
         """
@@ -200,8 +198,8 @@ def test_the_python_guide_prints_what_the_shop_has(
     monkeypatch.setenv("MOLTLER_HOME", str(home))
     session.execute(text_of("src/moltler/demo/shop.moltler")).close()
 
-    for block in blocks(text_of("docs/guides/python.md"), "python"):
-        exec(compile(block, "python.md", "exec"), {})
+    guide = "\n".join(blocks(text_of("docs/guides/python.md"), "python"))
+    exec(compile(guide, "python.md", "exec"), {})
 
     printed = capsys.readouterr().out
     assert printed.splitlines()[:3] == [

@@ -60,7 +60,13 @@ class Tally:
 
 
 def run_seed(
-    seed: int, execute: Execute, tally: Tally, *, worlds: dict[int, World], fold: Fold | None = None
+    seed: int,
+    execute: Execute,
+    tally: Tally,
+    *,
+    worlds: dict[int, World],
+    fold: Fold | None = None,
+    shape: str | None = None,
 ) -> None:
     """Generate the query of a seed, run it and compare.
 
@@ -73,7 +79,7 @@ def run_seed(
         worlds[number] = make_world(Random(f"world {number}"))
     world = worlds[number]
     random = Random(f"query {seed}")
-    made = Generator(world, random).query()
+    made = Generator(world, random, shape).query()
     truth = _truth(world.truth, made)
     if truth is None:
         tally.refused += 1

@@ -74,12 +74,18 @@ class Generated:
         return self.sql.ours + (self.cut.ours if self.cut else "")
 
 
+SHAPES = ("page", "join", "join", "derived", "set", "any", "any")
+"""What queries are about; each of the first four is dense in what one group of rules is for."""
+
+
 @dataclass
 class Generator:
     """Makes queries over one world."""
 
     world: World
     random: Random
+    shape: str | None = None
+    """One of `SHAPES`; ``None`` for any."""
     _aliases: int = 0
     _ctes: list[tuple[Both, str, list[Column]]] = field(
         default_factory=list[tuple[Both, str, list[Column]]]
@@ -87,24 +93,27 @@ class Generator:
 
     # ── queries ──────────────────────────────────────────────────────────────────────────────
 
+    def _shaped(self, shape: str) -> Generated:
+        match shape:
+            case "page":
+                return self._page()
+            case "join":
+                return self._outer_join()
+            case "derived":
+                return self._through_derived()
+            case "set":
+                return self._set_operation()
+            case _:
+                return self._select()
+
     def query(self) -> Generated:
         """Give one query."""
         self._aliases = 0
         self._ctes = []
         r = self.random
-        if r.random() < 0.3:
+        if self.shape is None and r.random() < 0.3:
             self._ctes = [self._cte() for _ in range(r.choice([1, 1, 2]))]
-        shape = r.random()
-        if shape < 0.2:
-            made = self._page()
-        elif shape < 0.45:
-            made = self._outer_join()
-        elif shape < 0.65:
-            made = self._through_derived()
-        elif shape < 0.72:
-            made = self._set_operation()
-        else:
-            made = self._select()
+        made = self._shaped(self.shape or r.choice(SHAPES))
         if self._ctes:
             head = put("WITH {} ", joined(", ", [c for c, _, _ in self._ctes]))
             made.sql = put("{}{}", head, made.sql)
@@ -154,7 +163,21 @@ class Generator:
             where = put(" WHERE {}", joined(" AND ", leaves))
         keys = self._scalars(scope, r.randint(1, 3))
         shown = joined(", ", [k.sql for k in keys])
-        made = put("SELECT {} FROM {}{}", shown, self._table(entity, alias), where)
+        body = put("FROM {}{}", self._table(entity, alias), where)
+        arrays = [c for c in scope if c.type.startswith("array")]
+        made = put("SELECT {} {}", shown, body)
+        kind = r.random()
+        if kind < 0.1:
+            made = put("SELECT DISTINCT {} {}", keys[0].sql, body)
+            return self._cut(made)
+        if kind < 0.2:
+            return self._cut(put("SELECT {}, count(*) {} GROUP BY 1", keys[0].sql, body))
+        if kind < 0.25:
+            return self._cut(put("SELECT count(*), max({}) {}", keys[0].sql, body))
+        if kind < 0.3:
+            return self._cut(put("SELECT {}, count(*) OVER () {}", keys[0].sql, body))
+        if kind < 0.35 and arrays:
+            return self._cut(put("SELECT unnest({}) {}", r.choice(arrays).sql, body))
         sorted_by: tuple[int, ...] = ()
         if r.random() < 0.5:
             marks = [r.choice(["", "", " DESC", " NULLS FIRST"]) for _ in keys]
@@ -348,7 +371,14 @@ class Generator:
         shape = r.random()
         if shape < 0.15 and all(c.is_scalar for c in kept):
             keys = joined(", ", [c.sql for c in kept])
-            return put("SELECT {}, count(*) AS cnt {} GROUP BY {}", items, body, keys), columns
+            made = put("SELECT {}, count(*) AS cnt {} GROUP BY {}", items, body, keys)
+            return made, [*columns, Column(alias, "n", "integer", "cnt")]
+        if shape < 0.2 and is_plain:
+            kept = [c for c in kept if c.is_scalar][:2]
+            columns, items = self._renamed(alias, kept)
+            keys = joined(", ", [c.sql for c in kept])
+            made = put("SELECT {}, count(*) AS cnt {} GROUP BY ROLLUP ({})", items, body, keys)
+            return made, [*columns, Column(alias, "n", "integer", "cnt")]
         if shape < 0.25:
             other = r.choice([c for c in kept if c.is_scalar])
             made = put("SELECT {} {} QUALIFY count(*) OVER (PARTITION BY {}) > 1", items, body,
@@ -357,11 +387,11 @@ class Generator:
         if shape < 0.35 and text.ours.startswith("shop."):
             key = next(c for c in scope if c.name == "id").sql
             return put("SELECT {} {} ORDER BY {} LIMIT 3", items, body, key), columns
-        if shape < 0.42:
+        if shape < 0.42 and text.ours.startswith("shop."):
             chosen = r.choice([c for c in kept if c.is_scalar])
-            keys = joined(", ", [chosen.sql, *(c.sql for c in scope if c.name == "id")])
-            return put("SELECT DISTINCT ON ({}) {} {} ORDER BY {}", chosen.sql, items, body,
-                       keys), columns if text.ours.startswith("shop.") else columns  # fmt: skip
+            keys = put("{}, {}", chosen.sql, next(c for c in scope if c.name == "id").sql)
+            made = put("SELECT DISTINCT ON ({}) {} {}", chosen.sql, items, body)
+            return put("{} ORDER BY {}", made, keys), columns
         if shape < 0.6:
             return self._union(alias, kept, items, body, columns)
         if shape < 0.7:
@@ -375,15 +405,25 @@ class Generator:
         entity, inner = self._entity(), self._alias()
         scope = self._columns(entity, inner)
         used: list[Both] = []
-        for column in kept:
+        shown: list[Column] = []
+        texts = [c for c in scope if c.name == "code"]
+        for column, visible in zip(kept, columns, strict=True):
             alike = [c for c in scope if c.type == column.type]
-            # Often another column than the one of that name: UNION goes by position.
-            used.append(r.choice(alike).sql if alike else same("NULL"))
+            if column.type == "integer" and texts and r.random() < 0.4:
+                # DuckDB makes text of both: conditions are about the text then.
+                used.append(texts[0].sql)
+                visible = Column(alias, "code", "string", visible.label)
+            else:
+                # Often another column than the one of that name: UNION goes by position.
+                used.append(r.choice(alike).sql if alike else same("NULL"))
+            shown.append(visible)
         second = put("SELECT {} FROM {}{}", joined(", ", used), self._table(entity, inner),
                      self._where(scope))  # fmt: skip
-        word = r.choice(["UNION ALL", "UNION ALL", "UNION"])
-        del alias
-        return put("SELECT {} {} " + word + " {}", items, body, second), columns
+        word = r.choice(["UNION ALL", "UNION ALL", "UNION", "EXCEPT", "INTERSECT"])
+        made = put("SELECT {} {} " + word + " {}", items, body, second)
+        if r.random() < 0.2:
+            made = put("{} ORDER BY ALL LIMIT 4", made)
+        return made, shown
 
     def _renamed(self, alias: str, kept: list[Column]) -> tuple[list[Column], Both]:
         columns: list[Column] = []

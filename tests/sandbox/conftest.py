@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,7 +20,7 @@ from moltler.net.client import HttpTransport
 from moltler.net.settings import NetSettings
 from moltler.sandbox.child import Times
 from moltler.sandbox.handler import JavaScriptHandlers, JavaScriptPages
-from moltler.sandbox.pool import Spares
+from moltler.sandbox.spares import Spares
 from moltler.schema import JsonValue, Schema
 from moltler.secret import Secret
 from support.handlers import fields
@@ -105,7 +105,7 @@ class Instance:
 
 
 @contextmanager
-def runtime_of(times: Times | None = None) -> Iterator[Runtime]:
+def runtime_of(times: Times | None = None) -> Generator[Runtime]:
     """Start a runtime of its own."""
     loop, log = LoopThread(), list[str]()
     handlers = JavaScriptHandlers(

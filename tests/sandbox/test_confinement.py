@@ -23,7 +23,25 @@ def test_globals_are_those_of_the_committed_list(plain: Instance) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Deno", "process", "Buffer", "global", "Worker", "WebSocket", "EventSource", "localStorage", "caches", "indexedDB", "SharedArrayBuffer", "navigator.gpu", "navigator.locks", "require", "alert", "prompt", "close"],
+    [
+        "Deno",
+        "process",
+        "Buffer",
+        "global",
+        "Worker",
+        "WebSocket",
+        "EventSource",
+        "localStorage",
+        "caches",
+        "indexedDB",
+        "SharedArrayBuffer",
+        "navigator.gpu",
+        "navigator.locks",
+        "require",
+        "alert",
+        "prompt",
+        "close",
+    ],
 )
 def test_what_could_reach_out_is_undefined(plain: Instance, name: str) -> None:
     root, _, rest = name.partition(".")

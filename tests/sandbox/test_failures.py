@@ -127,6 +127,31 @@ def test_long_messages_are_cut(plain: Instance) -> None:
     assert (len(error.message), error.message[-1]) == (10_000, "…")
 
 
+@pytest.mark.parametrize(
+    "thrown",
+    [
+        "Proxy.revocable({}, {}).proxy",
+        "new Proxy(new Error('x'), {getPrototypeOf() { throw 1; }})",
+        "new Error('x', {cause: Object.assign(new Error('y'), {name: Symbol('z')})})",
+        "{get [Symbol.toStringTag]() { throw 1; }, toJSON() { throw 2; }}",
+    ],
+)
+def test_whatever_is_thrown_is_told(plain: Instance, thrown: str) -> None:
+    assert plain.fails(THROW % thrown).code == "JSR001"
+
+
+def test_lone_surrogates_in_messages_and_logs_are_replaced(runtime: Runtime) -> None:
+    shop = runtime.instance()
+    error = shop.fails("function query() { console.log('\\ud800'); throw new Error('a\\ud800'); }")
+    assert error.message == "a\ufffd"
+    assert runtime.log[-1].endswith("info: \ufffd")
+
+
+def test_failures_without_a_line_of_their_own_point_to_the_handler(plain: Instance) -> None:
+    error = plain.fails("function query() { return 5; }")
+    assert (error.code, error.file, error.line, error.column) == ("JSR004", FILE, LINE, None)
+
+
 def test_errors_with_throwing_getters_are_told_all_the_same(plain: Instance) -> None:
     error = plain.fails("""function query() {
         const error = new Error('x');
@@ -201,17 +226,19 @@ def test_broken_and_too_large_bodies(
 
 
 def test_fetch_errors_have_a_name_and_a_code_and_are_type_errors(shop: Instance) -> None:
-    assert shop.evaluate("""await fetch('https://api.other.example/').catch((e) =>
-        [e.name, e.code, e instanceof FetchError, e instanceof TypeError, e instanceof Error])""") == [
-        "FetchError", "EGRESS_BLOCKED", True, True, True,
-    ]  # fmt: skip
+    expression = """await fetch('https://api.other.example/').catch((e) => [
+        e.name, e.code, e instanceof FetchError, e instanceof TypeError, e instanceof Error])"""
+    assert shop.evaluate(expression) == ["FetchError", "EGRESS_BLOCKED", True, True, True]
 
 
 def test_classes_of_errors_form_the_documented_family(plain: Instance) -> None:
-    assert plain.evaluate("""[ConnectorAuthError, ConnectorRateLimitError, ConnectorConnectionError,
-        ConnectorTimeoutError].map((c) => { const e = new c('m', {status: 4, retryAfter: 2, cause: 1});
-        return [e.name, e instanceof ConnectorError, e instanceof Error, e.status, e.retryAfter,
-                e.cause] })""") == [
+    expression = """[ConnectorAuthError, ConnectorRateLimitError, ConnectorConnectionError,
+        ConnectorTimeoutError].map((c) => {
+            const e = new c('m', {status: 4, retryAfter: 2, cause: 1});
+            return [e.name, e instanceof ConnectorError, e instanceof Error, e.status,
+                    e.retryAfter, e.cause];
+        })"""
+    assert plain.evaluate(expression) == [
         [f"Connector{name}Error", True, True, 4, 2, 1]
         for name in ("Auth", "RateLimit", "Connection", "Timeout")
     ]

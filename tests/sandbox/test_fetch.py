@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -43,8 +45,8 @@ def test_responses_are_native_and_complete(shop: Instance, http_server: HttpServ
         const r = await fetch(url + '/items');
         const copy = r.clone();
         return [r instanceof Response, r.ok, r.status, r.statusText, r.headers.get('x-two'),
-                r.headers.get('missing'), r.redirected, r.url === url + '/items', copy.url === r.url,
-                await r.json(), await copy.text(), r.bodyUsed];
+                r.headers.get('missing'), r.redirected, r.url === url + '/items',
+                copy.url === r.url, await r.json(), await copy.text(), r.bodyUsed];
     """) == [True, False, 404, "Not Found", "2", None, False, True, True, {"a": 1}, '{"a": 1}',
              True]  # fmt: skip
 
@@ -164,17 +166,14 @@ def test_signals_that_are_over_reject_with_their_reason(
     shop: Instance, http_server: HttpServer
 ) -> None:
     http_server.route("GET", "/hangs", Response(200, {}, head_gate=threading.Event()))
-    assert (
-        run(
-            shop,
-            """
+    assert run(
+        shop,
+        """
             const late = fetch(url + '/hangs', {signal: AbortSignal.timeout(5)});
             const never = fetch(url + '/never', {signal: AbortSignal.abort()});
             return [await late.catch((e) => e.name), await never.catch((e) => e.name)];
             """,
-        )
-        == ["TimeoutError", "AbortError"]
-    )
+    ) == ["TimeoutError", "AbortError"]
     assert "GET /never" not in http_server.paths
 
 
@@ -304,7 +303,8 @@ def test_every_method_of_the_console_leaves_the_stream_intact(shop: Instance) ->
         shop.execute("""function execute() {
         for (const name of Object.keys(console)) console[name]('x', 'y');
         console.table([{a: 1}]); console.dir({a: 1}); console.time(); console.timeEnd();
-        console.group('g'); console.log('in'); console.groupEnd(); console.trace(); console.assert(0);
+        console.group('g'); console.log('in'); console.groupEnd(); console.trace();
+        console.assert(0);
         console.log(Symbol('s'), 1n, null, undefined, {get x() { throw 1 }}, new Proxy({}, {}));
         return Object.keys(console).length;
     }""")

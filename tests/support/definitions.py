@@ -10,8 +10,7 @@ from moltler.catalog.catalog import Catalog
 from moltler.catalog.documents import literal_value
 from moltler.errors import MoltlerError, Problem, Source, Span
 from moltler.lang import ast
-from moltler.lang.cursor import Cursor
-from moltler.lang.statements import define
+from moltler.lang.parser import parse
 from moltler.model import Action, ConnectorType, Entity, Handler
 
 QUERY = "QUERY_HANDLER 'function query() {}'"
@@ -19,9 +18,9 @@ EXECUTE = "HANDLER 'function execute() {}'"
 
 
 def read(text: str) -> Any:
-    """Give one CREATE or ALTER statement."""
-    cursor = Cursor(Source("shop.moltler", text))
-    return define.alter(cursor) if cursor.at("ALTER") else define.create(cursor)
+    """Give the one statement of a text."""
+    (statement,) = parse(Source("shop.moltler", text)).statements
+    return statement
 
 
 def compiles(_handler: Handler, _entry: str) -> tuple[Problem, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, cast
@@ -28,6 +29,8 @@ Evaluate: TypeAlias = Callable[[ast.Expr], object]
 ReadEnv: TypeAlias = Callable[[str], str | None]
 """Gives a variable of the environment, or ``None`` if it is unset."""
 
+Mark: TypeAlias = Callable[[], str]
+
 _RULES = Rules(references=True)
 _STAND_IN = "{{secrets.ENV}}"
 """Measured in place of what ENV(…) will give: text, not empty, otherwise unknown."""
@@ -41,6 +44,10 @@ __all__ = [
     "fits",
     "missing_secrets",
 ]
+
+
+def _random_mark() -> str:
+    return os.urandom(4).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,16 @@ def build_connector(
     *,
     evaluate: Evaluate,
     read_env: ReadEnv,
+    mark: Mark = _random_mark,
 ) -> NewConnector:
     """Give the instance that a statement creates.
+
+    Args:
+        statement: What was written.
+        type_: Its registered type (in tests: the draft).
+        evaluate: Evaluates the expressions of CONFIG and OPTIONS.
+        read_env: For ENV(…) as a whole secret, and to name variables that are unset.
+        mark: Gives a text that tells the literal secrets of this statement from earlier ones.
 
     Raises:
         MoltlerError: CAT004, everything in CONFIG and OPTIONS that does not fit; whatever
@@ -75,7 +90,7 @@ def build_connector(
         p if p.span else replace(p, span=statement.span) for p in (*config.problems, *problems)
     )
     _raise(tuple(placed))
-    return config.finish(replace(draft, options=options))
+    return config.finish(replace(draft, options=options), mark())
 
 
 def alter_config(
@@ -85,6 +100,7 @@ def alter_config(
     *,
     evaluate: Evaluate,
     read_env: ReadEnv,
+    mark: Mark = _random_mark,
 ) -> NewConnector:
     """Give an instance with top-level keys of its CONFIG replaced; NULL removes one.
 
@@ -93,7 +109,7 @@ def alter_config(
     """
     config = _read_config(connector, document, type_, evaluate, read_env)
     _raise(config.problems)
-    return config.finish(connector)
+    return config.finish(connector, mark())
 
 
 def alter_options(
@@ -153,7 +169,7 @@ class _Config:
     type: ConnectorType
     problems: tuple[Problem, ...]
 
-    def finish(self, connector: Connector) -> NewConnector:
+    def finish(self, connector: Connector, mark: str) -> NewConnector:
         """Give the connector with literal secrets replaced by references."""
         plain: dict[str, str] = {}
         moved: list[Warning] = []
@@ -161,7 +177,7 @@ class _Config:
         def move(path: Path, value: str) -> str:
             if value == "" or any(not isinstance(p, str) for p in split_references(value)):
                 return value
-            name = automatic_name(connector.name, path)
+            name = automatic_name(connector.name, path, mark)
             plain[name] = value
             moved.append(
                 Warning(

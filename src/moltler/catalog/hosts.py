@@ -43,9 +43,17 @@ def check_host_pattern(text: str) -> tuple[str, str] | None:
     if is_address:
         return None if _is_address(host) else ("is not an address", "write it like 192.0.2.1")
     labels = host.removesuffix(".").split(".")
-    if _FORBIDDEN.search(host) or "" in labels:
+    if _FORBIDDEN.search(host) or "" in labels or not _has_ascii_form(host):
         return "is not a host", "write a host such as `api.example.com`"
     return None
+
+
+def _has_ascii_form(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return host.isascii()
+    return True
 
 
 def _is_address(host: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from moltler.catalog.documents import kind_of, literal_value, span_of
+from moltler.catalog.documents import key_span_of, kind_of, literal_value, span_of
 from moltler.catalog.values import fit_value, is_same, shown
 from moltler.errors import Problem, Span, near_match
 from moltler.lang import ast
@@ -370,8 +370,9 @@ class _Reader:
             return read
         fitted, misfits = fit_value(value, read, (self.name,))
         for misfit in misfits:
+            at = key_span_of if misfit.is_unknown else span_of
             self._contradiction(
-                span_of(entry.value, misfit.path[1:]),
+                at(entry.value, misfit.path[1:]),
                 f"the `default` of `{self.name}` does not fit: {misfit.message}",
                 misfit.hint or "change the default, or what it contradicts",
             )

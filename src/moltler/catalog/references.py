@@ -83,16 +83,21 @@ def check_braces(text: str, path: Path) -> Misfit | None:
     return None
 
 
-def automatic_name(connector: str, path: Path) -> str:
+def automatic_name(connector: str, path: Path, mark: str) -> str:
     """Give the name under which a literal secret of a connector is stored.
 
-    >>> automatic_name("Shop", ("api key",))
-    '_connector.shop.api_20_key'
+    Args:
+        connector: The instance's name.
+        path: Of the property in CONFIG.
+        mark: Of the statement, so that a statement that fails has overwritten nothing.
+
+    >>> automatic_name("Shop", ("api key",), "7f3a")
+    '_connector.shop.api_20_key.7f3a'
     """
     key = "".join(
         c if re.match(r"[A-Za-z0-9-]", c) else _escaped(c) for c in ".".join(map(str, path))
     )
-    return f"{_AUTOMATIC}.{connector.lower()}.{key}"
+    return f"{_AUTOMATIC}.{connector.lower()}.{key}.{mark}"
 
 
 def _escaped(character: str) -> str:

@@ -21,6 +21,7 @@ REFERENCE = re.compile(r"\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}")
 _DEPTH = 256
 _SHOWN = 80
 _INT64 = range(-(2**63), 2**63)
+_EXACT_BELOW = 10**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +247,6 @@ def is_same(left: JsonValue, right: JsonValue) -> bool:
 def _typed(
     fitting: _Fitting, value: object, type_: DataType, path: Path, depth: int, *, is_secret: bool
 ) -> JsonValue:
-    if depth > _DEPTH:
-        fitting.miss(path, f"`{path_text(path)}` is nested deeper than {_DEPTH} levels")
-        return None
     match type_.name:
         case "document":
             if isinstance(value, Mapping):
@@ -346,7 +344,11 @@ def _as_json(fitting: _Fitting, value: object, path: Path, depth: int) -> JsonVa
 def _from_decimal(value: Decimal) -> int | float | None:
     if not value.is_finite():
         return None
-    return int(value) if value == value.to_integral_value() else float(value)
+    # A few letters such as 1e9999 must not become thousands of digits.
+    if abs(value) < _EXACT_BELOW and value == value.to_integral_value():
+        return int(value)
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 # ── scalars ──────────────────────────────────────────────────────────────────────────────────

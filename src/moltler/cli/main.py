@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -115,17 +118,27 @@ def run(arguments: list[str]) -> int:
         # What the options say, if they could be read at all.
         if root is not None and isinstance(root.obj, Settings):
             return root.obj
-        return Settings(json="--json" in arguments, verbose="-v" in arguments)
+        return Settings(
+            json=not {"--json", "json", "ndjson", "--format=json", "--format=ndjson"}.isdisjoint(
+                arguments
+            ),
+            verbose="-v" in arguments,
+        )
 
+    _accept_any_character()
     try:
         root = cli.make_context("moltler", list(arguments))
         with root:
             cli.invoke(root)
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.UsageError as error:
         return _report(_usage_error(error), settings())
     except click.Abort:
+        click.echo("interrupted", err=True)
         return 130
     except MoltlerError as error:
         return _report(error, settings())
@@ -134,13 +147,28 @@ def run(arguments: list[str]) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; that is no failure.
-        sys.stderr.close()
+        _forget_output()
         return 0
     except Exception as error:
         if settings().verbose:
             raise
         return _report(_internal_error(error), settings())
     return 0
+
+
+def _accept_any_character() -> None:
+    # A terminal without the character shows its escape; text never fails for its looks.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _forget_output() -> None:
+    # What is still buffered would fail once more when the interpreter flushes it at exit.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _usage_error(error: click.UsageError) -> MoltlerError:

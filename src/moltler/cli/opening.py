@@ -1,8 +1,9 @@
-"""Opening a session as the global options say."""
+"""Opening a session as the global options say, and running scripts in it."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,12 @@ import click
 from moltler.cli.base import settings_of
 
 if TYPE_CHECKING:
+    from moltler.cli.output import Printer
+    from moltler.cli.progress import Progress
+    from moltler.errors import Source
     from moltler.session.session import Session
+
+_PROGRESS = "moltler.progress"
 
 
 def open_session(context: click.Context, *, prewarm: bool = False) -> Session:
@@ -27,11 +33,60 @@ def open_session(context: click.Context, *, prewarm: bool = False) -> Session:
     session = compose(
         home=Path(settings.home) if settings.home is not None else None,
         read_only=settings.read_only,
-        log=_log_to_stderr if settings.verbose else None,
+        log=_line_writer(context, on_stderr=True) if settings.verbose else None,
+        # Programs that read JSON must find nothing else on stdout.
+        echo=_line_writer(context, on_stderr=settings.json),
+        watch=lambda handlers: _progress(context).watch(handlers) if _on_terminal() else handlers,
         prewarm=prewarm,
     )
     return context.with_resource(session)
 
 
-def _log_to_stderr(line: str) -> None:
-    sys.stderr.write(line.rstrip("\n") + "\n")
+def run_script(context: click.Context, session: Session, source: Source, printer: Printer) -> None:
+    """Run a script and print each outcome as it comes.
+
+    Raises:
+        MoltlerError: A statement failed.
+    """
+    try:
+        for _, outcome in session.run(source):
+            if outcome is not None:
+                printer.show(outcome, before_output=lambda: hide_progress(context))
+            _end_progress(context)
+    finally:
+        _end_progress(context)
+
+
+def hide_progress(context: click.Context) -> None:
+    """Wipe the progress line, if there is one, for output on the same terminal."""
+    progress: Progress | None = context.find_root().meta.get(_PROGRESS)
+    if progress is not None:
+        progress.hide()
+
+
+def _end_progress(context: click.Context) -> None:
+    progress: Progress | None = context.find_root().meta.get(_PROGRESS)
+    if progress is not None:
+        progress.rest()
+
+
+def _progress(context: click.Context) -> Progress:
+    from moltler.cli.progress import Progress
+
+    root = context.find_root()
+    if _PROGRESS not in root.meta:
+        root.meta[_PROGRESS] = root.with_resource(Progress(color=settings_of(context).color))
+    return root.meta[_PROGRESS]
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def _line_writer(context: click.Context, *, on_stderr: bool) -> Callable[[str], None]:
+    def write(line: str) -> None:
+        hide_progress(context)
+        stream = sys.stderr if on_stderr else sys.stdout
+        stream.write(line.rstrip("\n") + "\n")
+
+    return write

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
@@ -12,12 +13,18 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
 from moltler.errors import MoltlerError, ParseError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from moltler.exec.result import Outcome, Result
     from moltler.flow.scan import Warning
 
 Format = Literal["table", "json", "ndjson", "csv", "markdown", "parquet", "arrow"]
 FORMATS: tuple[Format, ...] = ("table", "json", "ndjson", "csv", "markdown", "parquet", "arrow")
 BINARY: frozenset[Format] = frozenset({"parquet", "arrow"})
+
+
+def _nothing() -> None:
+    pass
 
 
 def wants_color(stream: TextIO) -> bool:
@@ -60,15 +67,22 @@ class Printer:
         self._color = color
         self._path = path
 
-    def show(self, outcome: Outcome) -> None:
-        """Print one outcome; rows are read to their end, warnings go to stderr."""
+    def show(self, outcome: Outcome, *, before_output: Callable[[], None] = _nothing) -> None:
+        """Print one outcome; rows are read to their end, warnings go to stderr.
+
+        Args:
+            outcome: Of a statement.
+            before_output: Called before each piece of output, for rows may take long to come.
+        """
         from moltler.exec.result import Result
         from moltler.flow.result import Done
 
         if isinstance(outcome, Done) and self._format == "table":
-            from moltler.render.text import print_done, stdout_console
+            from moltler.render.text import print_done
 
-            print_done(stdout_console(color=self._color), outcome)
+            before_output()
+            with self._text_stream() as stream:
+                print_done(self._console(stream), outcome)
             self._warn(outcome.warnings)
             return
         with Result(outcome) as result:
@@ -76,13 +90,23 @@ class Printer:
                 self._write_binary(result)
             else:
                 with self._text_stream() as stream:
-                    self._write_text(result, stream)
+                    self._write_text(result, stream, before_output)
             if self._format != "json":
+                before_output()
+                if self._format != "table" and not result.complete:
+                    sys.stderr.write(f"incomplete: {result.incomplete_reason}\n")
                 self._warn(result.warnings)
 
-    def _write_text(self, result: Result, stream: TextIO) -> None:
+    def _console(self, stream: TextIO) -> Console:
+        from moltler.render.text import make_console
+
+        return make_console(stream, color=self._color)
+
+    def _write_text(
+        self, result: Result, stream: TextIO, before_output: Callable[[], None]
+    ) -> None:
         if self._format == "table":
-            self._write_table(result, stream)
+            self._write_table(result, stream, before_output)
             return
         from moltler.render import record
 
@@ -90,23 +114,24 @@ class Printer:
         lines: Iterable[str]
         match self._format:
             case "json":
-                lines = record.result_text(columns, rows, _tail(result))
+                lines = _one_line(record.result_text(columns, rows, _tail(result)))
             case "ndjson":
                 lines = (line + "\n" for line in record.object_lines(columns, rows))
             case "csv":
                 lines = record.csv_lines(columns, rows)
             case _:
                 lines = (line + "\n" for line in record.markdown_lines(columns, rows))
-        stream.writelines(lines)
-        if self._format == "json":
-            stream.write("\n")
-        elif not result.complete:
-            sys.stderr.write(f"incomplete: {result.incomplete_reason}\n")
+        for line in lines:
+            before_output()
+            stream.write(line)
 
-    def _write_table(self, result: Result, stream: TextIO) -> None:
-        from moltler.render.text import make_console, print_rows
+    def _write_table(
+        self, result: Result, stream: TextIO, before_output: Callable[[], None]
+    ) -> None:
+        from moltler.render.text import print_rows
 
-        count = print_rows(make_console(stream, color=self._color), result.columns, result.rows())
+        console = self._console(stream)
+        count = print_rows(console, result.columns, result.rows(), before_print=before_output)
         stream.write(f"{count} row(s)\n")
         if not result.complete:
             stream.write(f"incomplete: {result.incomplete_reason}\n")
@@ -117,8 +142,6 @@ class Printer:
         write = write_parquet if self._format == "parquet" else write_arrow
         with self._byte_stream() as stream:
             write(result, stream)
-        if not result.complete:
-            sys.stderr.write(f"incomplete: {result.incomplete_reason}\n")
 
     def _warn(self, warnings: Iterable[Warning]) -> None:
         from moltler.render.text import print_warning, stderr_console
@@ -129,8 +152,12 @@ class Printer:
     @contextmanager
     def _text_stream(self) -> Iterator[TextIO]:
         if self._path is None:
-            yield sys.stdout
-            sys.stdout.flush()
+            if self._format != "table" and isinstance(sys.stdout, io.TextIOWrapper):
+                # Programs read UTF-8, whatever a terminal of this machine would show.
+                sys.stdout.reconfigure(encoding="utf-8")
+            with _explained("standard output"):
+                yield sys.stdout
+                sys.stdout.flush()
             return
         with (
             _replacing(self._path) as draft,
@@ -141,11 +168,22 @@ class Printer:
     @contextmanager
     def _byte_stream(self) -> Iterator[BinaryIO]:
         if self._path is None:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
+            with _explained("standard output"):
+                yield sys.stdout.buffer
+                sys.stdout.buffer.flush()
             return
         with _replacing(self._path) as draft, draft.open("wb") as stream:
             yield stream
+
+
+def _one_line(pieces: Iterator[str]) -> Iterator[str]:
+    # The line ends also where a failure cuts it short, so that the next one is a line again.
+    try:
+        yield from pieces
+    except (Exception, KeyboardInterrupt):
+        yield "\n"
+        raise
+    yield "\n"
 
 
 def _tail(result: Result) -> Iterator[tuple[str, object]]:
@@ -158,14 +196,24 @@ def _tail(result: Result) -> Iterator[tuple[str, object]]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    draft = path.with_name(path.name + ".tmp")
+def _explained(where: str) -> Iterator[None]:
     try:
-        yield draft
-        draft.replace(path)
+        yield
+    except BrokenPipeError:
+        # The reader has what it wanted; that is no failure.
+        raise
     except OSError as error:
         raise ParseError(
-            "SYN900", f"cannot write `{path}`: {error.strerror}", hint="check the path"
+            "SYN900", f"cannot write {where}: {error.strerror}", hint="check where it goes"
         ) from error
-    finally:
-        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    draft = path.with_name(path.name + ".tmp")
+    with _explained(f"`{path}`"):
+        try:
+            yield draft
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)

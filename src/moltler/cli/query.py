@@ -10,7 +10,8 @@ from typing import cast
 import click
 
 from moltler.cli.base import Command, examples, settings_of
-from moltler.cli.opening import open_session
+from moltler.cli.files import read_script
+from moltler.cli.opening import open_session, run_script
 from moltler.cli.output import FORMATS, Format, Printer, wants_color
 from moltler.errors import ParseError, Source
 
@@ -44,18 +45,31 @@ def command(
     """
     settings = settings_of(context)
     chosen = cast("Format", format_name or ("json" if settings.json else "table"))
-    text = sys.stdin.read() if statement == "-" else statement
-    source = Source("<stdin>" if statement == "-" else "<query>", text)
+    source = read_script("-") if statement == "-" else _as_source(statement)
     context.find_root().obj = replace(settings, json=chosen in {"json", "ndjson"})
     printer = Printer(chosen, color=settings.color and wants_color(sys.stdout), path=output)
     session = open_session(context, prewarm=True)
     statements = session.parse(source).statements
-    if len(statements) != 1:
+    if not statements:
+        raise ParseError(
+            "SYN900", "there is no statement in this text", hint="see `moltler query --help`"
+        )
+    if len(statements) > 1:
         raise ParseError(
             "SYN900",
             f"`moltler query` takes one statement, this text has {len(statements)}",
             hint="put several statements into a file and use `moltler run FILE`",
         )
-    for _, outcome in session.run(source):
-        if outcome is not None:
-            printer.show(outcome)
+    run_script(context, session, source, printer)
+
+
+def _as_source(statement: str) -> Source:
+    try:
+        statement.encode()
+    except UnicodeEncodeError as error:
+        raise ParseError(
+            "SYN001",
+            f"the statement is not UTF-8 text (character {error.start + 1})",
+            hint="put it into a file that is UTF-8 and use `moltler run FILE`",
+        ) from error
+    return Source("<query>", statement)

@@ -8,7 +8,7 @@ import click
 
 from moltler.cli.base import Command, examples, settings_of
 from moltler.cli.files import read_script
-from moltler.cli.opening import open_session
+from moltler.cli.opening import open_session, run_script
 from moltler.cli.output import Printer, wants_color
 
 
@@ -45,6 +45,4 @@ def command(context: click.Context, *, files: tuple[str, ...], dry_run: bool) ->
             printer.show(session.dry_run(source))
         return
     for source in sources:
-        for _, outcome in session.run(source):
-            if outcome is not None:
-                printer.show(outcome)
+        run_script(context, session, source, printer)

@@ -41,7 +41,7 @@ def set_secret(context: click.Context, *, name: str, value: str | None) -> None:
         value = _read_value(name)
     session = open_session(context)
     session.secrets.put(name, value)
-    click.echo(f"✓ secret {name} stored")
+    _confirm(context, "secrets set", name, "stored")
 
 
 def _read_value(name: str) -> str:
@@ -78,4 +78,13 @@ def remove_secret(context: click.Context, *, name: str) -> None:
     """Remove a secret."""
     session = open_session(context)
     session.secrets.remove(name)
-    click.echo(f"✓ secret {name} removed")
+    _confirm(context, "secrets rm", name, "removed")
+
+
+def _confirm(context: click.Context, statement: str, name: str, message: str) -> None:
+    if settings_of(context).json:
+        from moltler.flow.result import Done
+
+        Printer("json", color=False).show(Done(statement, name, message))
+    else:
+        click.echo(f"✓ secret {name} {message}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from moltler.cli.base import Command, settings_of
-from moltler.cli.opening import open_session
+from moltler.cli.files import read_script
+from moltler.cli.opening import open_session, run_script
 from moltler.cli.output import Printer, print_failure, wants_color
 from moltler.errors import MoltlerError, Source
 
@@ -43,23 +44,17 @@ def command(context: click.Context) -> None:
         "json" if settings.json else "table",
         color=settings.color and wants_color(sys.stdout),
     )
-    for text in _typed(session) if sys.stdin.isatty() else _piped():
-        _run(session, printer, text, as_json=settings.json)
-
-
-def _run(session: Session, printer: Printer, text: str, *, as_json: bool) -> None:
-    try:
-        for _, outcome in session.run(Source("<shell>", text)):
-            if outcome is not None:
-                printer.show(outcome)
-    except MoltlerError as error:
-        print_failure(error, as_json=as_json)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-
-
-def _piped() -> Iterator[str]:
-    yield sys.stdin.read()
+    if not sys.stdin.isatty():
+        # A pipe is a script: its first error ends it and is the exit status.
+        run_script(context, session, read_script("-"), printer)
+        return
+    for text in _typed(session):
+        try:
+            run_script(context, session, Source("<shell>", text), printer)
+        except MoltlerError as error:
+            print_failure(error, as_json=settings.json)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
 
 
 def _typed(session: Session) -> Iterator[str]:

@@ -21,7 +21,6 @@ from moltler.demo.shop import Shop
 from moltler.errors import ParseError
 from moltler.schema import JsonValue
 
-DEFAULT_PORT = 8765
 DEFAULT_KEY = "shop-demo-key"
 LARGEST_BODY = 1 << 20
 """Bytes."""

@@ -7,16 +7,19 @@ import re
 import tempfile
 import threading
 import uuid
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from moltler.errors import MoltlerError, error_class, near_match
 from moltler.exec.border import BorderColumn, border_column, cells, to_border
+
+T = TypeVar("T")
 
 _SETTINGS = (
     "SET TimeZone = 'UTC'",
@@ -37,9 +40,11 @@ _MACROS = (
     "array_remove(a, x) AS list_filter(a, lambda e: e IS DISTINCT FROM x)",
     "array_distinct(a) AS list_filter(a, lambda e, i: list_position(a, e) = i)",
     "array_join(a, separator) AS array_to_string(a, separator)",
-    "array_reverse(a) AS list_reverse(a)",
+    "array_reverse(a) AS list_transform(range(len(a), 0, -1), lambda i: list_extract(a, i))",
     "array_flatten(a) AS flatten(a)",
-    "array_slice(a, start, stop) AS list_slice(a, greatest(start, 0) + 1, greatest(stop, 0))",
+    # Without the CASE a NULL bound would count as none: `greatest` passes over NULLs.
+    "array_slice(a, start, stop) AS CASE WHEN start IS NOT NULL AND stop IS NOT NULL THEN"
+    " list_slice(a, greatest(start, 0) + 1, greatest(stop, 0)) END",
     "lpad(s, n) AS system.main.lpad(s, n, ' '), (s, n, c) AS system.main.lpad(s, n, c)",
     "rpad(s, n) AS system.main.rpad(s, n, ' '), (s, n, c) AS system.main.rpad(s, n, c)",
 )
@@ -82,22 +87,22 @@ class Engine:
         self._threads = threads
         self._most_idle = idle
         self._lock = threading.Lock()
-        self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._idle: list[_Seat] = []
         self._closed = False
 
     @contextmanager
     def open(self) -> Generator[Connection]:
         """Give a connection for one query; what it registered is gone afterwards."""
-        raw = self._take()
-        connection = Connection(raw)
+        seat = self._take()
+        connection = Connection(seat)
         try:
             yield connection
         finally:
             if connection.was_interrupted:
-                raw.close()
+                seat.close()
             else:
                 connection.forget()
-                self._give_back(raw)
+                self._give_back(seat)
 
     def evaluate_constant(self, sql: str, parameters: Mapping[str, object] | None = None) -> object:
         """Give the value of SQL without tables, an expression or a whole SELECT.
@@ -120,21 +125,33 @@ class Engine:
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        for raw in idle:
-            raw.close()
+        for seat in idle:
+            seat.close()
 
-    def _take(self) -> duckdb.DuckDBPyConnection:
+    def _take(self) -> _Seat:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return _open_locked(self._threads)
+        return _Seat(_open_locked(self._threads))
 
-    def _give_back(self, raw: duckdb.DuckDBPyConnection) -> None:
+    def _give_back(self, seat: _Seat) -> None:
         with self._lock:
             if not self._closed and len(self._idle) < self._most_idle:
-                self._idle.append(raw)
+                self._idle.append(seat)
                 return
-        raw.close()
+        seat.close()
+
+
+class _Seat:
+    """A DuckDB instance and the thread that waits for it."""
+
+    def __init__(self, raw: duckdb.DuckDBPyConnection) -> None:
+        self.raw = raw
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="moltler-query")
+
+    def close(self) -> None:
+        self.worker.shutdown()
+        self.raw.close()
 
 
 def _open_locked(threads: int | None) -> duckdb.DuckDBPyConnection:
@@ -155,8 +172,9 @@ def _open_locked(threads: int | None) -> duckdb.DuckDBPyConnection:
 class Connection:
     """One locked connection; used by one thread at a time, but `interrupt` by any."""
 
-    def __init__(self, raw: duckdb.DuckDBPyConnection) -> None:
-        self._raw = raw
+    def __init__(self, seat: _Seat) -> None:
+        self._raw = seat.raw
+        self._worker = seat.worker
         self._views: list[str] = []
         self._sources: list[str] = []
         self.was_interrupted = False
@@ -173,6 +191,10 @@ class Connection:
             variants: JSON text columns that become VARIANT, or VARIANT[] where true.
             columns: In order.
         """
+        if not variants:
+            self._raw.register(name, source)
+            self._sources.append(name)
+            return
         raw_name = f"{name}_pages"
         self._raw.register(raw_name, source)
         self._sources.append(raw_name)
@@ -212,6 +234,13 @@ class Connection:
         with _translated(self._raw):
             reader = self._raw.sql(sql, params=self._wanted(sql, parameters)).to_arrow_reader()
             return int(reader.read_all().column(0)[0].as_py() or 0)
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Run something that pulls pages in the connection's own thread, after what it does now.
+
+        Whoever waits for it can be interrupted; a thread inside DuckDB cannot.
+        """
+        return self._worker.submit(work)
 
     def interrupt(self) -> None:
         """Stop what runs; the thread that runs it gets an error."""

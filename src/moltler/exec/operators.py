@@ -43,6 +43,8 @@ def arithmetic(operator: ast.BinaryOperator, left: object, right: object) -> obj
         return None
     if is_number(left) and is_number(right):
         return _numbers(operator, left, right)
+    if operator == "/" and isinstance(left, timedelta) and is_number(right) and not right:
+        return None
     try:
         result = _times(operator, left, right)
     except OverflowError as error:
@@ -138,7 +140,7 @@ def _times(operator: ast.BinaryOperator, left: object, right: object) -> object:
         case "*", _, timedelta() if is_number(left):
             return right * float(left)
         case "/", timedelta(), _ if is_number(right):
-            return left / float(right) if right else None
+            return left / float(right)
         case _:
             return None
 

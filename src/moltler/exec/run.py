@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
 from typing import TypeVar, cast
 
@@ -48,12 +48,9 @@ def run_select(
     """
     with ExitStack() as cleanup:
         connection = cleanup.enter_context(engine.open())
-        # Waiting in a thread of its own leaves this one free to be interrupted.
-        worker = ThreadPoolExecutor(1, thread_name_prefix="moltler-query")
-        cleanup.callback(worker.shutdown)
         targets = {r.connector: resolve(r.connector) for r in plan.scans}
         scans = [ScanSource(r, targets[r.connector], handlers, clock) for r in plan.scans]
-        rows = SelectRows(plan, scans, connection, worker, on_end)
+        rows = SelectRows(plan, scans, connection, on_end)
         rows.own(cleanup.pop_all())
     try:
         rows.start()
@@ -89,13 +86,11 @@ class SelectRows:
         plan: QueryPlan,
         scans: list[ScanSource],
         connection: Connection,
-        worker: ThreadPoolExecutor,
         on_end: OnEnd | None = None,
     ) -> None:
         self._plan = plan
         self._scans = scans
         self._connection = connection
-        self._worker = worker
         self._cleanup = ExitStack()
         self._query: Query | None = None
         self._batches: Iterator[pa.RecordBatch] | None = None
@@ -141,9 +136,7 @@ class SelectRows:
         for scan in self._scans:
             if scan.request.limit is not None and not scan.request.limit_is_claimed:
                 self._wait(lambda scan=scan: self._verify(scan, scan.request.limit or 0))
-        self._query = self._wait(
-            lambda: self._connection.query(self._plan.sql, self._plan.parameters)
-        )
+        self._query = self._connection.query(self._plan.sql, self._plan.parameters)
         self._batches = self._query.batches()
 
     def own(self, cleanup: ExitStack) -> None:
@@ -183,10 +176,10 @@ class SelectRows:
             self._connection.interrupt()
         batches, self._batches = self._batches, None
         if batches is not None:
-            self._worker.submit(_close, batches).result()
+            self._connection.submit(lambda: _close(batches)).result()
 
     def _wait(self, work: Callable[[], T]) -> T:
-        future: Future[T] = self._worker.submit(work)
+        future: Future[T] = self._connection.submit(work)
         self._running = cast("Future[object]", future)
         try:
             return future.result()

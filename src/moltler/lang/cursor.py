@@ -250,6 +250,8 @@ class Cursor:
                 f"{token} has {len(segments)} segment{'s' * (len(segments) != 1)}, "
                 f"the name has the shape {wanted}",
             )
+        if not all(segments):
+            self.fail("SYN005", f"{token} has an empty segment, the name has the shape {wanted}")
         for segment in segments:
             if not _SEGMENT.fullmatch(segment):
                 self.fail(
@@ -380,7 +382,7 @@ class Cursor:
         if missing:
             raise ParseError(
                 "SYN004",
-                f"{statement} needs the clause {' and '.join(missing)}",
+                f"{statement} needs the clause{'s' * (len(missing) > 1)} {' and '.join(missing)}",
                 span=start,
                 hint=f"add {missing[0]} before the ;",
             )

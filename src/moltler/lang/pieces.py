@@ -149,7 +149,7 @@ def _settle(pieces: list[Piece]) -> list[Piece]:
         if not piece.text and piece.role != "end":
             settled.append(piece)
             continue
-        here = replace(piece, before=carried + piece.before) if carried else piece
+        here = replace(piece, before=_chained(carried, piece.before)) if carried else piece
         carried = ()
         if here.role == "plain" and here.text in {",", ";"}:
             carried = here.before
@@ -158,6 +158,13 @@ def _settle(pieces: list[Piece]) -> list[Piece]:
                 continue
         settled.append(here)
     return settled
+
+
+def _chained(first: tuple[Comment, ...], then: tuple[Comment, ...]) -> tuple[Comment, ...]:
+    if then and first[-1].text.startswith("--"):
+        # It stood behind the comma on the next line; here the line is taken.
+        return (*first, replace(then[0], is_own_line=True), *then[1:])
+    return first + then
 
 
 class Grouper:

@@ -248,7 +248,8 @@ class Reader:
         message = hint = None
         match statement:
             case ast.Jump() if not self._in_loop:
-                message = f"{statement.kind} stands outside a loop"
+                written = self.cursor.source.text[start:end].upper()
+                message = f"{written} stands outside a loop"
                 hint = "use RETURN to end the script" if statement.kind == "BREAK" else None
             case ast.AdvanceClock() | ast.SkipTest() if not self._in_test:
                 name = "SKIP" if isinstance(statement, ast.SkipTest) else "ADVANCE CLOCK"

@@ -200,4 +200,6 @@ def error_record(error: MoltlerError) -> dict[str, object]:
             }
             for p in error.problems
         ]
+    if notes := getattr(error, "__notes__", None):
+        record["notes"] = list(notes)
     return {"error": record}

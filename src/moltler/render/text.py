@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from rich import box
 from rich.console import Console
@@ -25,10 +25,16 @@ _NUMERIC = {"number", "integer"}
 _ALLOWED_SHOWN = 12
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        # Rich would exit with status 1; whoever prints decides that, and knows of `head`.
+        raise BrokenPipeError
+
+
 def make_console(stream: TextIO, *, color: bool) -> Console:
     """Give a console that never wraps when the stream is a pipe or a file."""
     is_terminal = stream.isatty()
-    return Console(
+    return _Console(
         file=stream,
         force_terminal=is_terminal and color,
         no_color=not color,
@@ -39,17 +45,33 @@ def make_console(stream: TextIO, *, color: bool) -> Console:
     )
 
 
+def _nothing() -> None:
+    pass
+
+
 def print_rows(
-    console: Console, columns: Sequence[Column], rows: Iterable[tuple[object, ...]]
+    console: Console,
+    columns: Sequence[Column],
+    rows: Iterable[tuple[object, ...]],
+    *,
+    before_print: Callable[[], None] = _nothing,
 ) -> int:
-    """Print rows as a table, block by block, and give their number."""
+    """Print rows as a table, block by block, and give their number.
+
+    Args:
+        console: Where to.
+        columns: Of the rows.
+        rows: Pulled a block at a time.
+        before_print: Called before each block is printed.
+    """
     iterator = iter(rows)
     count = 0
-    while block := list(islice(iterator, _BLOCK)):
+    while (block := list(islice(iterator, _BLOCK))) or count == 0:
+        before_print()
         _print_block(console, columns, block)
+        if not block:
+            break
         count += len(block)
-    if count == 0:
-        _print_block(console, columns, [])
     return count
 
 

@@ -64,7 +64,6 @@ class Call:
     id: int
     kind: Literal["query", "value", "load", "check"]
     watch: WriteWatch | None = None
-    limit_s: float = 0.0
     credit: int = 0
     """Pages the child may still send."""
     is_running: bool = True

@@ -148,6 +148,9 @@ class Child:
         connection = Connection(self._on_frame, self._on_bad, self._on_lost)
         self._connection = connection
         await loop.create_unix_connection(lambda: connection, sock=ours)
+        if self.death is not None:
+            connection.abort()
+            return
         self._spawn(self._watch())
         await asyncio.wait({self._ready}, timeout=self.times.start_s)
         if not self._ready.done():
@@ -173,7 +176,8 @@ class Child:
     def credit(self, call: Call, pages: int) -> None:
         """Let a call send that many more pages."""
         call.credit += pages
-        call.run()
+        if not call.is_running:
+            call.run()
         self._send(Kind.CREDIT, call.id, encode_u32(pages))
 
     def cancel(self, call: Call) -> None:
@@ -295,7 +299,10 @@ class Child:
 
     async def _find_out(self) -> None:
         returncode = await self._reap()
-        self.kill(Death("died", self._running(), returncode=returncode))
+        if self._ready is not None and not self._ready.done():
+            self.kill(Death("start", detail=f"it ended with status {returncode}"))
+        else:
+            self.kill(Death("died", self._running(), returncode=returncode))
 
     def _running(self) -> frozenset[int]:
         running = [call.id for call in self.calls.values() if call.is_running]

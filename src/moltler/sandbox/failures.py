@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from moltler.errors import ErrorContext, MoltlerError, Problem, error_class
+from moltler.errors import ErrorContext, MoltlerError, Problem, ScriptPosition, error_class
 from moltler.flow.connector import CallLimits
 from moltler.flow.http import FetchFailure
 from moltler.model import Handler
@@ -51,8 +51,14 @@ class Failing:
     connector: str
     secrets: tuple[Secret, ...]
     limits: CallLimits
+    handler: Handler
     entity: str | None = None
     action: str | None = None
+
+    @property
+    def place(self) -> ScriptPosition:
+        """Where the handler begins, for failures that no line of it stands for."""
+        return ScriptPosition(self.handler.file, self.handler.line)
 
 
 def of_thrown(
@@ -90,7 +96,7 @@ def of_thrown(
         code,
         message or f"the handler threw {clean(thrown.name, 200) or 'an error'} without a message",
         hint=hint,
-        span=first_place(stack, modules),
+        span=first_place(stack, modules) or failing.place,
         retry_after=max(thrown.retry_after, 0.0) if thrown.retry_after is not None else None,
         context=_context(
             failing,
@@ -132,7 +138,9 @@ def of_death(death: Death, call: Call, failing: Failing) -> MoltlerError:
         case _:
             message = "the connector's process was ended because another call did not stop"
             hint = "run it again"
-    return error_class(code)(code, message, hint=hint, context=_context(failing))
+    return error_class(code)(
+        code, message, hint=hint, span=failing.place, context=_context(failing)
+    )
 
 
 def of_source(thrown: Thrown, handler: Handler, entry: str) -> Problem:

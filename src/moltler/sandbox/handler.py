@@ -19,7 +19,8 @@ from moltler.sandbox.child import Child
 from moltler.sandbox.columns import decode_page
 from moltler.sandbox.failures import Failing, of_death, of_source
 from moltler.sandbox.frames import MAX_SOURCE, BadFrame, Kind, Loaded, PageNote, Thrown
-from moltler.sandbox.pool import Pool, Spares, ask
+from moltler.sandbox.pool import Pool, ask
+from moltler.sandbox.spares import Spares
 from moltler.sandbox.stream import Stream, Work, run_value
 from moltler.sandbox.values import action_spec, query_spec, result_of, test_spec
 from moltler.schema import JsonValue, TypeName
@@ -56,6 +57,7 @@ class JavaScriptHandlers:
         self._print = log
         self._pool = Pool(self._spares, open_transport, self._log if log else None)
         self._checker: Child | None = None
+        self._checker_idle: asyncio.TimerHandle | None = None
         self._claiming = asyncio.Lock()
         self._closed = False
 
@@ -70,7 +72,9 @@ class JavaScriptHandlers:
             MoltlerError: The arguments are too large (PLN005).
         """
         entity = request.entity
-        failing = Failing(target.name, target.secrets, target.limits, entity=entity.name)
+        failing = Failing(
+            target.name, target.secrets, target.limits, entity.handler, entity=entity.name
+        )
         source = f"{target.name}.{entity.name}"
         work = Work(target, entity.handler, "query", source, failing, query_spec(target, request))
         return JavaScriptPages(self._loop, Stream(self._pool, work), work, request)
@@ -88,12 +92,12 @@ class JavaScriptHandlers:
         Raises:
             MoltlerError: The handler failed, or its result is nested too deeply (JSR004).
         """
-        failing = Failing(target.name, target.secrets, target.limits, action.entity, action.path)
+        failing = Failing(
+            target.name, target.secrets, target.limits, action.handler, action.entity, action.path
+        )
         spec = action_spec(target, parameters)
         source = f"{target.name}.{action.path}"
-        return self._value(
-            Work(target, action.handler, "execute", source, failing, spec, watch)
-        )
+        return self._value(Work(target, action.handler, "execute", source, failing, spec, watch))
 
     def test(self, target: ResolvedConnector) -> JsonValue:
         """Run the type's TEST_HANDLER; without one the value is ``None``.
@@ -104,7 +108,7 @@ class JavaScriptHandlers:
         handler = target.type.test_handler
         if handler is None:
             return None
-        failing = Failing(target.name, target.secrets, target.limits)
+        failing = Failing(target.name, target.secrets, target.limits, handler)
         return self._value(Work(target, handler, "test", target.name, failing, test_spec(target)))
 
     def check(self, handler: Handler, entry: str) -> tuple[Problem, ...]:
@@ -129,7 +133,7 @@ class JavaScriptHandlers:
             case Thrown():
                 return (of_source(answer, handler, entry),)
             case Death():
-                raise of_death(answer, call, Failing("", (), _ANY_LIMITS))
+                raise of_death(answer, call, Failing("", (), _ANY_LIMITS, handler))
 
     def close(self) -> None:
         """End every process; may be repeated."""
@@ -139,6 +143,8 @@ class JavaScriptHandlers:
         self._loop.run(self._close())
 
     async def _close(self) -> None:
+        if self._checker_idle is not None:
+            self._checker_idle.cancel()
         await self._pool.close()
         await self._spares.close()
 
@@ -147,15 +153,20 @@ class JavaScriptHandlers:
         try:
             return result_of(returned.payload)
         except MoltlerError as error:
-            raise error.within(
-                ErrorContext(work.failing.connector, work.failing.entity, work.failing.action)
-            ) from None
+            failing = work.failing
+            context = ErrorContext(failing.connector, failing.entity, failing.action)
+            raise error.within(context).at(failing.place) from None
 
     async def _check(self, handler: Handler, entry: str) -> tuple[Loaded | Thrown | Death, Call]:
         async with self._claiming:
             child = self._checker
             if child is None or not child.is_alive:
                 self._checker = child = await self._spares.claim(_ANY_LIMITS.memory_mb)
+            if self._checker_idle is not None:
+                self._checker_idle.cancel()
+            self._checker_idle = asyncio.get_running_loop().call_later(
+                child.times.idle_s, child.kill, Death("closed")
+            )
         call = Call(child.next_id(), "check")
         return await ask(child, call, Kind.CHECK, handler, entry, child.times.load_s), call
 
@@ -263,6 +274,6 @@ class JavaScriptPages:
             f"{reason}{others}",
             hint="convert it in the handler, declare another type, "
             "or set OPTIONS `on_type_error` to 'null'",
-            span=None,
+            span=failing.place,
             context=ErrorContext(failing.connector, failing.entity),
         )

@@ -1,163 +1,22 @@
-"""Which process serves which instance: spare ones, claims, turns, idle exit."""
+"""Which process serves which instance: claims, loaded handlers, idle exit."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from moltler.errors import error_class
-from moltler.flow.connector import CallLimits, ResolvedConnector
-from moltler.loop import LoopThread
+from moltler.flow.connector import ResolvedConnector
 from moltler.model import Handler
 from moltler.ports import Transport, WriteWatch
 from moltler.sandbox.call import Broken, Call, Deadline, Death
-from moltler.sandbox.child import Child, Times
+from moltler.sandbox.child import Child
 from moltler.sandbox.frames import BadFrame, Kind, Loaded, Thrown, encode_json
 from moltler.sandbox.positions import Module
-
-SPARES = 2
-_USUAL_MEMORY_MB = CallLimits().memory_mb
+from moltler.sandbox.spares import Spares
+from moltler.sandbox.turns import Turns
 
 Redacted = Callable[[ResolvedConnector, str, str], None]
-
-
-class Spares:
-    """Blank processes that wait to be claimed, so that nobody waits for a start.
-
-    Made in any thread, before anything heavy is imported; its coroutines run on the loop.
-    """
-
-    def __init__(self, loop: LoopThread, *, size: int = SPARES, times: Times | None = None) -> None:
-        self.times = times or Times()
-        self._loop = loop
-        self._size = size
-        self._starting: deque[tuple[Child, asyncio.Task[None]]] = deque()
-        self._all: set[Child] = set()
-        self._refill: asyncio.TimerHandle | None = None
-        self._is_closed = False
-
-    def prewarm(self) -> None:
-        """Begin to start one process, without waiting for it."""
-
-        async def start() -> None:
-            self._fill(1)
-
-        self._loop.submit(start())
-
-    async def claim(self, memory_mb: int) -> Child:
-        """Give a blank process that is ready, or dead if none could be started."""
-        self._refill_soon()
-        while memory_mb == _USUAL_MEMORY_MB and self._starting:
-            child, task = self._starting.popleft()
-            await asyncio.shield(task)
-            if child.is_alive:
-                return child
-        child = Child(memory_mb, self.times)
-        self._keep(child)
-        await child.start()
-        return child
-
-    async def close(self) -> None:
-        """End every process that was ever handed out or waits."""
-        self._is_closed = True
-        if self._refill is not None:
-            self._refill.cancel()
-        for child in self._all:
-            child.kill(Death("closed"))
-        await asyncio.gather(*(child.gone() for child in self._all))
-        await asyncio.gather(*(task for _, task in self._starting))
-        self._all.clear()
-
-    def _refill_soon(self) -> None:
-        if self._refill is not None:
-            self._refill.cancel()
-        self._refill = asyncio.get_running_loop().call_later(
-            self.times.refill_s, self._fill, self._size
-        )
-
-    def _fill(self, size: int) -> None:
-        self._all = {child for child in self._all if not child.is_buried}
-        while not self._is_closed and len(self._starting) < size:
-            child = Child(_USUAL_MEMORY_MB, self.times)
-            self._keep(child)
-            task = asyncio.get_running_loop().create_task(child.start())
-            self._starting.append((child, task))
-
-    def _keep(self, child: Child) -> None:
-        if self._is_closed:
-            child.kill(Death("closed"))
-        self._all.add(child)
-
-
-class Turns:
-    """How many calls of an instance may run at once; first come, first served."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._queue: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether somebody waits for a turn."""
-        return bool(self._queue)
-
-    async def take(self) -> None:
-        """Wait for a turn."""
-        if self._free and not self._queue:
-            self._free -= 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back()
-            else:
-                self._queue.remove(turn)
-            raise
-
-    def try_take(self) -> bool:
-        """Take a turn if nobody else has or wants it."""
-        if self._queue or not self._free:
-            return False
-        self._free -= 1
-        return True
-
-    def give_back(self) -> None:
-        """End a turn."""
-        while self._queue:
-            turn = self._queue.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-
-class Turn:
-    """The turn of one call, taken and given back many times."""
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-        self._is_held = False
-
-    async def take(self) -> None:
-        """Wait for the turn, unless it is held."""
-        if not self._is_held:
-            await self._turns.take()
-            self._is_held = True
-
-    def try_take(self) -> bool:
-        """Take it if nobody else has or wants it; tell whether it is held now."""
-        self._is_held = self._is_held or self._turns.try_take()
-        return self._is_held
-
-    def end(self) -> None:
-        """Give it back, if it is held."""
-        if self._is_held:
-            self._is_held = False
-            self._turns.give_back()
 
 
 class NotLoaded(Exception):  # noqa: N818 - a verdict that becomes a MoltlerError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -15,8 +16,9 @@ from moltler.sandbox.call import Broken, Call, Deadline, Death, Page, Returned
 from moltler.sandbox.child import Child
 from moltler.sandbox.failures import Failing, of_death, of_thrown
 from moltler.sandbox.frames import BadFrame, End, Kind, Thrown
-from moltler.sandbox.pool import Instance, NotLoaded, Pool, Turn
+from moltler.sandbox.pool import Instance, NotLoaded, Pool
 from moltler.sandbox.positions import Module
+from moltler.sandbox.turns import Turn
 
 WINDOWS = (1, 1, 2, 4)
 """How many pages may be on their way at the first, second … pull; the last one stays."""
@@ -97,9 +99,8 @@ class Stream:
         if call is not None and child is not None and not call.is_over:
             child.cancel(call)
             # By then it is killed, unless another call rightly keeps the process busy.
-            await asyncio.wait(
-                {asyncio.ensure_future(call.over.wait())}, timeout=2 * child.times.grace_s
-            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(call.over.wait(), 2 * child.times.grace_s)
         self._finish()
 
     async def abandon(self, death: Death) -> None:

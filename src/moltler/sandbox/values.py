@@ -105,7 +105,12 @@ def result_of(payload: bytes | bytearray) -> JsonValue:
 
 
 def _encoded(spec: dict[str, object]) -> bytes:
-    encoded = encode_json(spec)
+    try:
+        encoded = encode_json(spec)
+    except RecursionError:
+        raise error_class("PLN005")(
+            "PLN005", "the arguments of the call are nested too deeply", hint="pass less"
+        ) from None
     if len(encoded) > MAX_ARGUMENTS:
         raise error_class("PLN005")(
             "PLN005",

@@ -4,246 +4,19 @@
 // u32 kind | u32 validity bytes | u32 offset bytes | u32 data bytes, then the note (JSON) and the
 // buffers of each column in that order; note and buffers are padded to 8 bytes.
 
-import { preview } from "./errors.js";
-import { stringify } from "./json.js";
+import { convert, Misfits, toISO } from "./convert.js";
+import { toText } from "./json.js";
 
 const UTF8 = 0;
 const INT64 = 1;
 const FLOAT64 = 2;
 const BITS = 3;
 
-const MAX_MISFITS = 100;
-const MAX_DEPTH = 256;
-const INT64_MAX = 2n ** 63n - 1n;
-const INT64_MIN = -(2n ** 63n);
-const MAX_TIME = 8.64e15;
-
 const encoder = new TextEncoder();
-const ObjectPrototype = Object.prototype;
-const getPrototypeOf = Object.getPrototypeOf;
-const hasOwn = Object.hasOwn;
-const keysOf = Object.keys;
-const isArray = Array.isArray;
-const isFinite = Number.isFinite;
-const isSafe = Number.isSafeInteger;
-const isInteger = Number.isInteger;
-const toISO = Function.prototype.call.bind(Date.prototype.toISOString);
-const getTime = Function.prototype.call.bind(Date.prototype.getTime);
-const test = Function.prototype.call.bind(RegExp.prototype.test);
-const trim = Function.prototype.call.bind(String.prototype.trim);
 const join = Function.prototype.call.bind(Array.prototype.join);
-const hasLone = Function.prototype.call.bind(String.prototype.includes);
-const replace = Function.prototype.call.bind(String.prototype.replace);
 const encode = TextEncoder.prototype.encode.bind(encoder);
 const encodeInto = TextEncoder.prototype.encodeInto.bind(encoder);
 const setBytes = Function.prototype.call.bind(Uint8Array.prototype.set);
-const NUMERIC = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
-const ESCAPE = /\\(?:u(d[89a-f][0-9a-f]{2})|.)/g;
-const WHOLE = /^[+-]?\d+$/;
-
-// Given to the note when a cell does not fit; the cell is NULL.
-class Misfits {
-  constructor() {
-    this.count = 0;
-    this.list = [];
-  }
-  add(row, column, value, reason) {
-    this.count += 1;
-    if (this.list.length < MAX_MISFITS) {
-      this.list[this.list.length] = { row, column, preview: preview(value), reason };
-    }
-  }
-}
-
-const NO_FIT = Symbol("no fit");
-let reason = "";
-
-function misfit(why) {
-  reason = why;
-  return NO_FIT;
-}
-
-function asText(value) {
-  switch (typeof value) {
-    case "string":
-      return value;
-    case "number":
-      return isFinite(value) ? "" + value : null;
-    case "boolean":
-    case "bigint":
-      return "" + value;
-    case "object":
-      if (value instanceof Date) return isFinite(getTime(value)) ? toISO(value) : null;
-  }
-  return misfit("not a text");
-}
-
-function asInteger(value) {
-  switch (typeof value) {
-    case "number":
-      if (isSafe(value)) return value;
-      if (!isFinite(value)) return null;
-      if (!isInteger(value)) return misfit("not a whole number");
-      return asInteger(BigInt(value));
-    case "bigint":
-      return value > INT64_MAX || value < INT64_MIN ? misfit("beyond 64 bits") : value;
-    case "string": {
-      const text = trim(value);
-      if (test(WHOLE, text)) return asInteger(BigInt(text[0] === "+" ? text.slice(1) : text));
-      if (!test(NUMERIC, text)) return misfit("not a whole number");
-      const number = Number(text);
-      return isSafe(number) ? number : misfit("not a whole number");
-    }
-  }
-  return misfit("not a whole number");
-}
-
-function asNumber(value) {
-  switch (typeof value) {
-    case "number":
-      return isFinite(value) ? value : null;
-    case "bigint":
-      return Number(value);
-    case "string":
-      if (test(NUMERIC, trim(value))) return Number(value);
-  }
-  return misfit("not a number");
-}
-
-function asBoolean(value) {
-  if (value === true || value === 1 || value === "true") return 1;
-  if (value === false || value === 0 || value === "false") return 0;
-  return typeof value === "number" && !isFinite(value) ? null : misfit("not a boolean");
-}
-
-// Gives milliseconds, or text that the host reads to the microsecond.
-function asTime(value) {
-  if (typeof value === "string") return value;
-  let time;
-  if (value instanceof Date) time = getTime(value);
-  else if (typeof value === "number") time = value;
-  else return misfit("not a time");
-  if (!isFinite(time)) return null;
-  return Math.abs(time) > MAX_TIME ? misfit("not a time") : Math.floor(time);
-}
-
-// JSON.stringify escapes surrogates only where they are alone.
-const whole = (escape, lone) => lone ? "\\ufffd" : escape;
-
-// Tells whether JSON.stringify shows the value whole: true, false ("convert it"), or NO_FIT.
-function isPlain(value, depth) {
-  switch (typeof value) {
-    case "string":
-    case "number":
-    case "boolean":
-    case "undefined":
-      return true;
-    case "bigint":
-      return value > INT64_MAX || value < INT64_MIN ? misfit("an integer beyond 64 bits") : true;
-    case "function":
-      return misfit("holds a function");
-    case "symbol":
-      return misfit("holds a symbol");
-  }
-  if (value === null) return true;
-  if (depth > MAX_DEPTH) return misfit("a cycle, or nested too deeply");
-  if (value instanceof Date) return true;
-  if (value instanceof Map || value instanceof Set) return false;
-  let plain = true;
-  if (isArray(value)) {
-    for (let i = 0; i < value.length; i++) {
-      const inner = isPlain(value[i], depth + 1);
-      if (inner === NO_FIT) return NO_FIT;
-      plain &&= inner;
-    }
-    return plain;
-  }
-  if (typeof value.toJSON === "function") return true;
-  for (const key in value) {
-    if (!hasOwn(value, key)) continue;
-    const inner = isPlain(value[key], depth + 1);
-    if (inner === NO_FIT) return NO_FIT;
-    plain &&= inner;
-  }
-  return plain;
-}
-
-function withoutMaps(value, depth) {
-  if (depth > MAX_DEPTH) return misfit("a cycle, or nested too deeply");
-  if (typeof value !== "object" || value === null || value instanceof Date) {
-    return isPlain(value, depth) === NO_FIT ? NO_FIT : value;
-  }
-  if (value instanceof Set) value = [...value];
-  if (isArray(value)) {
-    const out = [];
-    for (let i = 0; i < value.length; i++) {
-      const inner = withoutMaps(value[i], depth + 1);
-      if (inner === NO_FIT) return NO_FIT;
-      out[i] = inner;
-    }
-    return out;
-  }
-  const entries = value instanceof Map ? [...value] : keysOf(value).map((k) => [k, value[k]]);
-  const out = {};
-  for (const [key, item] of entries) {
-    const inner = withoutMaps(item, depth + 1);
-    if (inner === NO_FIT) return NO_FIT;
-    Object.defineProperty(out, String(key), { value: inner, enumerable: true });
-  }
-  return out;
-}
-
-function asJson(value) {
-  const plain = isPlain(value, 0);
-  if (plain === NO_FIT) return NO_FIT;
-  if (plain === false) value = withoutMaps(value, 0);
-  if (value === NO_FIT) return NO_FIT;
-  const text = stringify(value);
-  if (text === undefined) return null;
-  return hasLone(text, "\\ud") ? replace(text, ESCAPE, whole) : text;
-}
-
-function asArray(value) {
-  return isArray(value) || value instanceof Set ? asJson(value) : misfit("not an array");
-}
-
-function asAny(value) {
-  if (typeof value === "number" && !isFinite(value)) return null;
-  if (value instanceof Date && !isFinite(getTime(value))) return null;
-  return asJson(value);
-}
-
-const CONVERT = {
-  string: asText,
-  integer: asInteger,
-  number: asNumber,
-  boolean: asBoolean,
-  timestamp: asTime,
-  date: asTime,
-  array: asArray,
-  document: asAny,
-  any: asAny,
-};
-
-// Gives the column's converted values; undefined, null and misfits are null.
-function convert(rows, name, column, type, misfits) {
-  const as = CONVERT[type];
-  const own = name in ObjectPrototype;
-  const values = new Array(rows.length);
-  let nulls = 0;
-  for (let i = 0; i < rows.length; i++) {
-    const row = rows[i];
-    const raw = own ? (hasOwn(row, name) ? row[name] : null) : row[name];
-    let value = raw === undefined || raw === null ? null : as(raw);
-    if (value === NO_FIT) {
-      misfits.add(i, column, raw, reason);
-      value = null;
-    }
-    if (value === null) nulls += 1;
-    values[i] = value;
-  }
-  return { values, nulls };
-}
 
 function validity(values, nulls) {
   if (nulls === 0) return null;
@@ -345,7 +118,7 @@ export function encodePage(rows, columns, room, isPart) {
     laid[i] = LAY_OUT[type](values, nulls);
   }
   const note = misfits.count
-    ? encode(stringify({ count: misfits.count, misfits: misfits.list }))
+    ? encode(toText({ count: misfits.count, misfits: misfits.list }))
     : new Uint8Array(0);
   let size = 16 + 16 * laid.length + padded(note.length);
   for (const { parts } of laid) for (const part of parts) if (part) size += padded(part.length);
@@ -371,20 +144,4 @@ export function encodePage(rows, columns, room, isPart) {
     }
   }
   return bytes;
-}
-
-// Tells what a row is if it is not an object with keys, else null.
-export function notARow(row) {
-  if (typeof row !== "object" || row === null) return row === null ? "null" : typeof row;
-  const prototype = getPrototypeOf(row);
-  if (prototype === ObjectPrototype || prototype === null) return null;
-  if (isArray(row)) return "array";
-  const tag = ObjectPrototype.toString.call(row);
-  return tag === "[object Object]" ? null : tag.slice(8, -1);
-}
-
-// Gives {text} for a value that JSON can show, else {reason}.
-export function toJson(value) {
-  const text = asAny(value);
-  return text === NO_FIT ? { reason } : { text: text ?? "null" };
 }

@@ -90,7 +90,7 @@ export function preview(value, length = 80) {
     if (value instanceof Date) return cut(String(value), length);
     return cut(stringify(value) ?? String(value), length);
   } catch {
-    return Object.prototype.toString.call(value);
+    return "[value that cannot be shown]";
   }
 }
 
@@ -107,7 +107,16 @@ function read(error, key) {
   }
 }
 
+// Proxies may throw at any look at them.
 export function describe(thrown) {
+  try {
+    return describeShown(thrown);
+  } catch {
+    return { kind: "plain", name: "thrown value", message: "[value that cannot be shown]" };
+  }
+}
+
+function describeShown(thrown) {
   if (!isError(thrown)) {
     const message = typeof thrown === "string" ? thrown : preview(thrown, 200);
     return { kind: "plain", name: "thrown value", message: cut(message, MAX_MESSAGE) };
@@ -124,7 +133,9 @@ export function describe(thrown) {
     code: text(read(thrown, "code")),
     hint: thrown instanceof DataProblem ? thrown.hint : undefined,
     cause: cause === undefined ? undefined : cut(
-      isError(cause) ? `${read(cause, "name")}: ${read(cause, "message")}` : preview(cause),
+      isError(cause)
+        ? `${text(read(cause, "name")) ?? "Error"}: ${text(read(cause, "message")) ?? ""}`
+        : preview(cause),
       500,
     ),
   };

@@ -1,17 +1,18 @@
 // fetch as a message to the host: the native Request, Response and Headers around a frame.
 
+import { current, waits } from "./calls.js";
 import { FetchError, ofJson } from "./errors.js";
 import { parseExactly, stringify } from "./json.js";
+import { turn } from "./pages.js";
+import { ABORT, FETCH, PULL, send } from "./pipe.js";
 
-const FETCH = 38;
-const ABORT = 39;
-const PULL = 40;
 const MAX_IN_FLIGHT = 32;
 const NO_BODY = new Set([101, 103, 204, 205, 304]);
 
 const NativeRequest = Request;
 const NativeResponse = Response;
 const { captureStackTrace } = Error;
+const { parse } = JSON;
 const NativeHeaders = Headers;
 const NativePromise = Promise;
 const NativeStream = ReadableStream;
@@ -81,166 +82,162 @@ function failure(exchange, { message, code }) {
   return at(exchange.site, new FetchError(message, code));
 }
 
-// `send(kind, id, ...parts)` writes a frame, `current()` gives the running call, `turn(call)`
-// waits until the host wants the call to go on, `waits(call, ±1)` counts what it waits for.
-export function makeFetch({ send, current, turn, waits }) {
-  const exchanges = new Map();
-  const queue = [];
-  let last = 0;
-  let inFlight = 0;
+const exchanges = new Map();
+const queue = [];
+let last = 0;
+let inFlight = 0;
 
-  // The response's head is there, or never will be; bodies that nobody reads hold nobody up.
-  function settle(exchange) {
-    if (exchange.settled) return;
-    exchange.settled = true;
-    waits(exchange.call, -1);
-    inFlight -= 1;
-    while (queue.length && inFlight < MAX_IN_FLIGHT) {
-      inFlight += 1;
-      queue.shift()();
-    }
+// The response's head is there, or never will be; bodies that nobody reads hold nobody up.
+function settle(exchange) {
+  if (exchange.settled) return;
+  exchange.settled = true;
+  waits(exchange.call, -1);
+  inFlight -= 1;
+  while (queue.length && inFlight < MAX_IN_FLIGHT) {
+    inFlight += 1;
+    queue.shift()();
   }
+}
 
-  function close(exchange) {
-    if (!exchanges.delete(exchange.id)) return;
-    exchange.call.exchanges.delete(exchange);
-    exchange.signal.removeEventListener("abort", exchange.onAbort);
-    settle(exchange);
-  }
+function close(exchange) {
+  if (!exchanges.delete(exchange.id)) return;
+  exchange.call.exchanges.delete(exchange);
+  exchange.signal.removeEventListener("abort", exchange.onAbort);
+  settle(exchange);
+}
 
-  function abort(exchange, why) {
-    if (!exchanges.has(exchange.id)) return;
-    send(ABORT, exchange.id);
-    close(exchange);
-    exchange.reject(why);
-    exchange.fail?.(why);
-  }
+function abort(exchange, why) {
+  if (!exchanges.has(exchange.id)) return;
+  send(ABORT, exchange.id);
+  close(exchange);
+  exchange.reject(why);
+  exchange.fail?.(why);
+}
 
-  async function fetch(input, init = undefined) {
-    const site = {};
-    captureStackTrace(site, fetch);
-    const request = new NativeRequest(input, init);
-    const call = current();
-    if (!call) throw new DOMException("the call has ended", "AbortError");
-    const signal = request.signal;
+export async function fetch(input, init = undefined) {
+  const site = {};
+  captureStackTrace(site, fetch);
+  const request = new NativeRequest(input, init);
+  const call = current();
+  if (!call) throw new DOMException("the call has ended", "AbortError");
+  const signal = request.signal;
+  signal.throwIfAborted();
+  const body = request.body ? new Uint8Array(await arrayBuffer(request)) : null;
+  await turn(call);
+  waits(call, 1);
+  if (inFlight < MAX_IN_FLIGHT) inFlight += 1;
+  else await new NativePromise((go) => queue.push(go));
+  try {
     signal.throwIfAborted();
-    const body = request.body ? new Uint8Array(await arrayBuffer(request)) : null;
-    await turn(call);
-    waits(call, 1);
-    if (inFlight < MAX_IN_FLIGHT) inFlight += 1;
-    else await new NativePromise((go) => queue.push(go));
-    try {
-      signal.throwIfAborted();
-      if (call.done) throw new DOMException("the call has ended", "AbortError");
-    } catch (error) {
-      settle({ call, settled: false });
-      throw error;
-    }
-    return await new Promise((resolve, reject) => {
-      const exchange = { id: ++last, call, site, signal, resolve, reject, settled: false };
-      exchange.onAbort = () => abort(exchange, signal.reason);
-      signal.addEventListener("abort", exchange.onAbort);
-      exchanges.set(exchange.id, exchange);
-      call.exchanges.add(exchange);
-      const head = encoder.encode(stringify({
-        call: call.id,
-        method: request.method,
-        url: request.url,
-        headers: [...request.headers],
-        redirect: request.redirect,
-        body: body !== null,
-      }));
-      send(FETCH, exchange.id, new Uint8Array(new Uint32Array([head.length]).buffer), head, body);
-    });
+    if (call.done) throw new DOMException("the call has ended", "AbortError");
+  } catch (error) {
+    settle({ call, settled: false });
+    throw error;
   }
+  return await new NativePromise((resolve, reject) => {
+    const exchange = { id: ++last, call, site, signal, resolve, reject, settled: false };
+    exchange.abort = (why) => abort(exchange, why);
+    exchange.onAbort = () => abort(exchange, signal.reason);
+    signal.addEventListener("abort", exchange.onAbort);
+    exchanges.set(exchange.id, exchange);
+    call.exchanges.add(exchange);
+    const head = encoder.encode(stringify({
+      call: call.id,
+      method: request.method,
+      url: request.url,
+      headers: [...request.headers],
+      redirect: request.redirect,
+      body: body !== null,
+    }));
+    send(FETCH, exchange.id, new Uint8Array(new Uint32Array([head.length]).buffer), head, body);
+  });
+}
 
-  function streamOf(exchange) {
-    let controller;
-    let pulled = null;
-    exchange.fail = (error) => {
-      pulled?.();
-      controller.error(error);
-    };
-    exchange.chunk = (flag, bytes) => {
-      waits(exchange.call, -1);
-      if (flag === 0) {
-        controller.enqueue(bytes.slice());
-      } else if (flag === 1) {
-        close(exchange);
-        controller.close();
-      } else {
-        close(exchange);
-        const { code, message } = JSON.parse(decoder.decode(bytes));
-        controller.error(failure(exchange, { message, code }));
-      }
-      pulled?.();
-    };
-    return new NativeStream({
-      start(given) {
-        controller = given;
-      },
-      pull() {
-        waits(exchange.call, 1);
-        send(PULL, exchange.id);
-        return new Promise((resolve) => {
-          pulled = resolve;
-        });
-      },
-      cancel() {
-        if (!exchanges.has(exchange.id)) return;
-        send(ABORT, exchange.id);
-        close(exchange);
-      },
-    }, { highWaterMark: 0 });
-  }
-
-  function onReply(id, payload) {
-    const exchange = exchanges.get(id);
-    if (!exchange) return;
-    const length = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
-    const head = JSON.parse(decoder.decode(payload.subarray(4, 4 + length)));
-    const { call } = exchange;
-    if (head.error) {
+function streamOf(exchange) {
+  let controller;
+  let pulled = null;
+  const answered = () => {
+    if (!pulled) return;
+    waits(exchange.call, -1);
+    pulled();
+    pulled = null;
+  };
+  exchange.fail = (error) => {
+    answered();
+    controller.error(error);
+  };
+  exchange.chunk = (flag, bytes) => {
+    if (flag === 0) {
+      controller.enqueue(bytes.slice());
+    } else if (flag === 1) {
       close(exchange);
-      exchange.reject(failure(exchange, head.error));
-      return;
-    }
-    const { status } = head;
-    let body = null;
-    if (head.whole) {
-      if (!NO_BODY.has(status)) body = payload.slice(4 + length);
-      close(exchange);
+      controller.close();
     } else {
-      settle(exchange);
-      body = streamOf(exchange);
-      exchange.reject = () => {};
+      close(exchange);
+      const { code, message } = parse(decoder.decode(bytes));
+      controller.error(failure(exchange, { message, code }));
     }
-    if (status >= 400) call.status = status;
-    const isNative = status >= 200 && status <= 599;
-    const response = new NativeResponse(body, {
-      status: isNative ? status : 200,
-      statusText: head.status_text,
-      headers: headersOf(head.headers),
-    });
-    facts.set(response, {
-      url: head.url,
-      redirected: head.redirected,
-      ...isNative ? {} : { status, ok: false },
-    });
-    if (status === 429 || status === 503) {
-      const header = response.headers.get("Retry-After");
-      if (header !== null) call.retryAfter = secondsToWait(header.trim()) ?? call.retryAfter;
-    }
-    exchange.resolve(response);
-  }
+    answered();
+  };
+  return new NativeStream({
+    start(given) {
+      controller = given;
+    },
+    pull() {
+      waits(exchange.call, 1);
+      send(PULL, exchange.id);
+      return new NativePromise((resolve) => {
+        pulled = resolve;
+      });
+    },
+    cancel() {
+      if (!exchanges.has(exchange.id)) return;
+      send(ABORT, exchange.id);
+      close(exchange);
+    },
+  }, { highWaterMark: 0 });
+}
 
-  function onChunk(id, payload) {
-    exchanges.get(id)?.chunk?.(payload[0], payload.subarray(1));
+export function onReply(id, payload) {
+  const exchange = exchanges.get(id);
+  if (!exchange) return;
+  const length = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);
+  const head = parse(decoder.decode(payload.subarray(4, 4 + length)));
+  const { call } = exchange;
+  if (head.error) {
+    close(exchange);
+    exchange.reject(failure(exchange, head.error));
+    return;
   }
-
-  function abortAll(call, why = new DOMException("the call has ended", "AbortError")) {
-    for (const exchange of [...call.exchanges]) abort(exchange, why);
+  const { status } = head;
+  let body = null;
+  if (head.whole) {
+    if (!NO_BODY.has(status)) body = payload.slice(4 + length);
+    close(exchange);
+  } else {
+    settle(exchange);
+    body = streamOf(exchange);
+    exchange.reject = () => {};
   }
+  if (status >= 400) call.status = status;
+  const isNative = status >= 200 && status <= 599;
+  const response = new NativeResponse(body, {
+    status: isNative ? status : 200,
+    statusText: head.status_text,
+    headers: headersOf(head.headers),
+  });
+  facts.set(response, {
+    url: head.url,
+    redirected: head.redirected,
+    ...isNative ? {} : { status, ok: false },
+  });
+  if (status === 429 || status === 503) {
+    const header = response.headers.get("Retry-After");
+    if (header !== null) call.retryAfter = secondsToWait(header.trim()) ?? call.retryAfter;
+  }
+  exchange.resolve(response);
+}
 
-  return { fetch, onReply, onChunk, abortAll };
+export function onChunk(id, payload) {
+  exchanges.get(id)?.chunk?.(payload[0], payload.subarray(1));
 }

@@ -1,0 +1,89 @@
+// Handler texts as modules: read as JavaScript, else as TypeScript, and what is wrong with them.
+
+import { stringify } from "./json.js";
+
+const ENTRY = "__moltler_entry";
+const createURL = URL.createObjectURL.bind(URL);
+const NativeBlob = Blob;
+const AsyncFunction = (async () => {}).constructor;
+const stopUrl = createURL(new NativeBlob(["throw null"], { type: "text/javascript" }));
+const urls = new Map();
+
+// Names loaded modules in a stack by their handler's id.
+export function withHandlers(stack) {
+  for (const [url, id] of urls) stack = stack.replaceAll(url, `handler-${id}`);
+  return stack;
+}
+
+// Tells what is wrong with a text that did not compile, or null if it compiled and then threw.
+function compileProblem(error, url) {
+  const message = String(error?.message ?? "");
+  const position = message.match(/at (\S+):(\d+):(\d+)\s*$/);
+  if (!position || position[1] !== url) return null;
+  const place = { line: Number(position[2]), column: Number(position[3]) };
+  const text = message.slice(0, position.index).trim();
+  const unbound = /^Export '.*' is not defined in module/.test(text);
+  if (unbound) return { kind: "unbound", name: "", message: text, ...place };
+  if (error instanceof SyntaxError || text.startsWith("SyntaxError:")) {
+    const sentence = text.replace(/^SyntaxError: /, "").split("\n")[0].trim();
+    return { kind: "compile", name: "SyntaxError", message: sentence, ...place };
+  }
+  return { kind: "import", name: "", message: text.split("\n")[0], ...place };
+}
+
+// Gives {entry}, {thrown} or {problem}, with {typescript}; the export is appended to the source,
+// so that line n stays line n.
+export async function importHandler(source, entry, suffix, id) {
+  const problems = [];
+  for (const language of ["javascript", "typescript"]) {
+    const ending = `\n;export { ${entry} as ${ENTRY} };${suffix}`;
+    const url = createURL(new NativeBlob([source, ending], { type: `text/${language}` }));
+    if (id !== undefined) urls.set(url, id);
+    const typescript = language === "typescript";
+    try {
+      const module = await import(url);
+      if (ENTRY in module) return { typescript, entry: module[ENTRY] };
+      // Read as TypeScript, a comment that is not closed swallows our last lines.
+      const line = source.split("\n").length + 1;
+      return { problem: { kind: "compile", name: "SyntaxError", message: "", line, typescript } };
+    } catch (error) {
+      const problem = compileProblem(error, url);
+      if (problem === null) return { typescript, thrown: error };
+      problems.push({ ...problem, typescript });
+      urls.delete(url);
+      if (problem.kind !== "compile") break;
+    }
+  }
+  // Of two readings the one that got further says more.
+  const [first, second] = problems;
+  const further = second && (second.kind !== "compile" || second.line > first.line ||
+    (second.line === first.line && second.column > first.column));
+  return { problem: further ? second : first };
+}
+
+function staticImport(source, typescript) {
+  const found = /^[ \t]*import\b(?![ \t]*[.(])/m.exec(source);
+  if (!found) return null;
+  if (!typescript) {
+    try {
+      new AsyncFunction(source);
+      return null;
+    } catch (error) {
+      if (!/import statement|'export'/.test(error.message)) return null;
+    }
+  }
+  const before = source.slice(0, found.index).split("\n");
+  const column = found[0].length - "import".length + 1;
+  return { kind: "import", name: "", message: "", line: before.length, column };
+}
+
+// Compiles without running: a module that throws is evaluated before the handler's own. Gives
+// {problem} or {typescript}.
+export async function checkHandler(source, entry) {
+  const result = await importHandler(source, entry, `import ${stringify(stopUrl)};`);
+  const problem = result.problem ?? staticImport(source, result.typescript);
+  if (["unbound", "import"].includes(problem?.kind)) {
+    Object.assign(problem, staticImport(source, false));
+  }
+  return problem ? { problem } : { typescript: result.typescript };
+}

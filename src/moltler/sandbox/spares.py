@@ -1,0 +1,81 @@
+"""Blank processes that are started before anybody needs them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from moltler.flow.connector import CallLimits
+from moltler.loop import LoopThread
+from moltler.sandbox.call import Death
+from moltler.sandbox.child import Child, Times
+
+SPARES = 2
+_USUAL_MEMORY_MB = CallLimits().memory_mb
+
+
+class Spares:
+    """Blank processes that wait to be claimed, so that nobody waits for a start.
+
+    Made in any thread, before anything heavy is imported; its coroutines run on the loop.
+    """
+
+    def __init__(self, loop: LoopThread, *, size: int = SPARES, times: Times | None = None) -> None:
+        self.times = times or Times()
+        self._loop = loop
+        self._size = size
+        self._starting: deque[tuple[Child, asyncio.Task[None]]] = deque()
+        self._all: set[Child] = set()
+        self._refill: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def prewarm(self) -> None:
+        """Begin to start one process, without waiting for it."""
+
+        async def start() -> None:
+            self._fill(1)
+
+        self._loop.submit(start())
+
+    async def claim(self, memory_mb: int) -> Child:
+        """Give a blank process that is ready, or dead if none could be started."""
+        self._refill_soon()
+        while memory_mb == _USUAL_MEMORY_MB and self._starting:
+            child, task = self._starting.popleft()
+            await asyncio.shield(task)
+            if child.is_alive:
+                return child
+        child = Child(memory_mb, self.times)
+        self._keep(child)
+        await child.start()
+        return child
+
+    async def close(self) -> None:
+        """End every process that was ever handed out or waits."""
+        self._is_closed = True
+        if self._refill is not None:
+            self._refill.cancel()
+        for child in self._all:
+            child.kill(Death("closed"))
+        await asyncio.gather(*(child.gone() for child in self._all))
+        await asyncio.gather(*(task for _, task in self._starting))
+        self._all.clear()
+
+    def _refill_soon(self) -> None:
+        if self._refill is not None:
+            self._refill.cancel()
+        self._refill = asyncio.get_running_loop().call_later(
+            self.times.refill_s, self._fill, self._size
+        )
+
+    def _fill(self, size: int) -> None:
+        while not self._is_closed and len(self._starting) < size:
+            child = Child(_USUAL_MEMORY_MB, self.times)
+            self._keep(child)
+            task = asyncio.get_running_loop().create_task(child.start())
+            self._starting.append((child, task))
+
+    def _keep(self, child: Child) -> None:
+        if self._is_closed:
+            child.kill(Death("closed"))
+        self._all = {known for known in self._all if not known.is_buried} | {child}

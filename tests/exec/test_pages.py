@@ -1,0 +1,120 @@
+"""From wire pages to declared types (LANGUAGE §7.6)."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from moltler.errors import MoltlerError
+from moltler.exec.keys import SeenKeys
+from moltler.exec.pages import PageReader
+from support.handlers import fields
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def read(type_: str, wire: pa.Array[Any], *, null_misfits: bool = False) -> tuple[list[Any], int]:
+    reader = PageReader(fields(f"x {type_}").properties, "shop.items", null_misfits)
+    batch, nulled = reader.read(pa.RecordBatch.from_arrays([wire], names=["x"]), 10)
+    return batch.column(0).to_pylist(), nulled
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-05-01T12:00:00Z", NOON),
+        ("2024-05-01T12:00:00.123456Z", NOON.replace(microsecond=123456)),
+        ("2024-05-01T14:00:00+02:00", NOON),
+        ("2024-05-01T12:00:00", NOON),
+        ("2024-05-01 12:00:00", NOON),
+        ("2024-05-01", NOON.replace(hour=0)),
+        ("2024-05-01T12:00:00.1234567Z", NOON.replace(microsecond=123456)),
+        ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_times_are_read_in_every_iso_form(text: str, expected: datetime) -> None:
+    assert read("timestamp", pa.array([text, None])) == ([expected, None], 0)
+
+
+def test_forms_may_be_mixed_in_one_page() -> None:
+    values, _ = read("timestamp", pa.array(["2024-05-01T12:00:00Z", "2024-05-01 12:00:00"]))
+    assert values == [NOON, NOON]
+
+
+def test_milliseconds_are_times_and_dates() -> None:
+    wire = pa.array([1714564800000, None], pa.int64())
+    assert read("timestamp", wire)[0] == [NOON, None]
+    assert read("date", wire)[0] == [date(2024, 5, 1), None]
+
+
+def test_a_date_is_the_day_in_utc() -> None:
+    assert read("date", pa.array(["2024-05-01T23:30:00-02:00"]))[0] == [date(2024, 5, 2)]
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2024-02-30", "2024-05-01T25:00:00Z", ""])
+def test_text_that_is_no_time_is_refused_with_row_field_and_value(text: str) -> None:
+    with pytest.raises(MoltlerError) as caught:
+        read("timestamp", pa.array(["2024-05-01", text]))
+    assert caught.value.code == "JSR005"
+    assert "row 11 of `shop.items`: the value of `x`" in caught.value.message
+    assert caught.value.message.endswith(text)
+
+
+def test_a_year_that_programs_cannot_show_is_refused() -> None:
+    with pytest.raises(MoltlerError, match="does not fit its type timestamp"):
+        read("timestamp", pa.array([253_402_300_800_000], pa.int64()))
+
+
+def test_misfits_become_null_and_are_counted_where_options_say_so() -> None:
+    wire = pa.array(["yesterday", "2024-05-01", None])
+    assert read("timestamp", wire, null_misfits=True) == ([None, NOON.replace(hour=0), None], 1)
+
+
+@pytest.mark.parametrize(
+    ("items", "text", "expected"),
+    [
+        ("string", '["a", null]', ["a", None]),
+        ("string", '["a", 1, true, 2.5]', ["a", "1", "true", "2.5"]),
+        ("integer", "[1, 9007199254740993]", [1, 9007199254740993]),
+        ("integer", '["7", 2.0]', [7, 2]),
+        ("number", '[1, "2.5"]', [1.0, 2.5]),
+        ("boolean", '[true, "false", 1]', [True, False, True]),
+        ("date", '["2024-05-01"]', [date(2024, 5, 1)]),
+        ("timestamp", '["2024-05-01T12:00:00Z"]', [NOON]),
+    ],
+)
+def test_items_of_arrays_are_converted(items: str, text: str, expected: list[Any]) -> None:
+    assert read(f"array<{items}>", pa.array([text, None]))[0] == [expected, None]
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [("integer", "[1.5]"), ("integer", "[9223372036854775808]"), ("boolean", "[2]"),
+     ("string", '[{"a": 1}]'), ("string", '"no array"')],
+)  # fmt: skip
+def test_items_that_do_not_fit_are_refused(items: str, text: str) -> None:
+    with pytest.raises(MoltlerError, match="does not fit its type array"):
+        read(f"array<{items}>", pa.array([text]))
+
+
+def test_null_in_a_primary_key_is_refused_even_where_misfits_become_null() -> None:
+    reader = PageReader(fields("id integer key").properties, "shop.items", null_misfits=True)
+    page = pa.RecordBatch.from_arrays([pa.array([1, None], pa.int64())], names=["id"])
+    with pytest.raises(MoltlerError, match=r"row 1 of `shop\.items`: `id` is NULL"):
+        reader.read(page, 0)
+
+
+def test_null_in_a_field_that_is_not_nullable_is_refused() -> None:
+    with pytest.raises(MoltlerError, match="declared not nullable"):
+        read("string!", pa.array([None], pa.string()))
+
+
+def test_seen_keys_forget_only_what_is_long_past() -> None:
+    seen = SeenKeys(generation=2)
+    assert seen.add(["a", "b", "c"]) == (3, None)
+    assert seen.add(["b"]) == (0, "b")
+    assert seen.add(["d", "e"]) == (2, None)
+    assert seen.add(["a"]) == (1, None)
