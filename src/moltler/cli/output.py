@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
@@ -150,7 +150,7 @@ class Printer:
             print_warning(stderr_console(color=self._color and sys.stderr.isatty()), warning)
 
     @contextmanager
-    def _text_stream(self) -> Iterator[TextIO]:
+    def _text_stream(self) -> Generator[TextIO, None, None]:
         if self._path is None:
             if self._format != "table" and isinstance(sys.stdout, io.TextIOWrapper):
                 # Programs read UTF-8, whatever a terminal of this machine would show.
@@ -166,7 +166,7 @@ class Printer:
             yield stream
 
     @contextmanager
-    def _byte_stream(self) -> Iterator[BinaryIO]:
+    def _byte_stream(self) -> Generator[BinaryIO, None, None]:
         if self._path is None:
             with _explained("standard output"):
                 yield sys.stdout.buffer
@@ -196,7 +196,7 @@ def _tail(result: Result) -> Iterator[tuple[str, object]]:
 
 
 @contextmanager
-def _explained(where: str) -> Iterator[None]:
+def _explained(where: str) -> Generator[None, None, None]:
     try:
         yield
     except BrokenPipeError:
@@ -209,7 +209,7 @@ def _explained(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def _replacing(path: Path) -> Generator[Path, None, None]:
     draft = path.with_name(path.name + ".tmp")
     with _explained(f"`{path}`"):
         try:

@@ -28,7 +28,7 @@ def command() -> None:
     """
 
 
-@command.command("set")
+@command.command("set", short_help="Store or replace a secret; asks for the value.")
 @click.argument("name")
 @click.argument("value", required=False)
 @click.pass_context
@@ -59,7 +59,7 @@ def _read_value(name: str) -> str:
     return text
 
 
-@command.command("list")
+@command.command("list", short_help="List names and times, never values.")
 @click.pass_context
 def list_secrets(context: click.Context) -> None:
     """List names and times of the stored secrets, never their values."""

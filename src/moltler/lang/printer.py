@@ -19,7 +19,7 @@ def format_text(source: Source) -> str:
         ParseError: The text is not a script.
 
     >>> format_text(Source("x", "set  x=[1,2] ;"))
-    'SET x = [1, 2];\\n'
+    'SET x = [1, 2];\n'
     """
     return _laid_out(source, is_fragment=False)
 

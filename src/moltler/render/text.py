@@ -130,10 +130,13 @@ def print_error(console: Console, error: MoltlerError) -> None:
 
 def error_lines(error: MoltlerError) -> Iterator[Text]:
     """Give the lines of an error; each problem is a paragraph."""
+    shown: Span | ScriptPosition | None = None
     for number, problem in enumerate(error.problems):
         if number:
             yield Text("")
-        yield from _problem_lines(problem)
+        # Problems of one place follow each other: its lines are shown once.
+        yield from _problem_lines(problem, with_text=problem.span != shown)
+        shown = problem.span
     context = error.context
     if context.stack:
         yield from (Text(f"   at {line}", style="dim") for line in context.stack.splitlines())
@@ -145,12 +148,13 @@ def error_lines(error: MoltlerError) -> Iterator[Text]:
         yield Text(f"   = note: {note}")
 
 
-def _problem_lines(problem: Problem) -> Iterator[Text]:
+def _problem_lines(problem: Problem, *, with_text: bool) -> Iterator[Text]:
     head = Text(f"error[{problem.code}]", style="bold red")
     head.append(f": {_printable(problem.message)}", style="bold default")
     yield head
     if isinstance(problem.span, Span):
-        yield from _excerpt(problem.span)
+        excerpt = _excerpt(problem.span)
+        yield from excerpt if with_text else islice(excerpt, 1)
     elif isinstance(problem.span, ScriptPosition):
         column = f":{problem.span.column}" if problem.span.column else ""
         yield Text(f"  --> {problem.span.file}:{problem.span.line}{column}", style="blue")
