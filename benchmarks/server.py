@@ -32,7 +32,7 @@ def _response(body: bytes) -> bytes:
 
 
 class Pages:
-    """Rendered answers by page size; one block of 100 pages repeats under new cursors."""
+    """Rendered answers by page size; one block of 100 pages repeats with other ids."""
 
     def __init__(self) -> None:
         self._bodies: dict[int, list[bytes]] = {}
@@ -62,7 +62,12 @@ class Pages:
             self.prepare(size)
         bodies = self._bodies[size]
         following = b"null" if (page + 1) * size >= total else str(page + 1).encode()
-        body = b'{"items":' + bodies[page % len(bodies)] + b',"next_cursor":' + following + b"}"
+        block, place = divmod(page, len(bodies))
+        # Ids differ from block to block: a page that comes twice would end the scan.
+        items = (
+            bodies[place].replace(b'"id":"item', b'"id":"b%03d' % block) if block else bodies[place]
+        )
+        body = b'{"items":' + items + b',"next_cursor":' + following + b"}"
         return _response(body)
 
 

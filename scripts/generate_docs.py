@@ -1,6 +1,6 @@
 """Write the generated pages of docs/, or with --check tell which are stale.
 
-Sources: ``errors.CODES`` and ``src/moltler/explanations``, the data files
+Sources: ``codes.CODES`` and ``src/moltler/explanations``, the data files
 ``docs/reference/*.toml``, and the help texts of the command line.
 """
 
@@ -17,7 +17,7 @@ import click
 from moltler.catalog.options import ENGINE_OPTIONS
 from moltler.catalog.properties import ALLOWED_KEYS
 from moltler.cli.main import COMMANDS, cli
-from moltler.errors import CODES, Code
+from moltler.codes import CODES, Code
 from moltler.exec.functions import FUNCTIONS
 from moltler.lang import ast
 
@@ -88,7 +88,7 @@ def error_index() -> str:
     lines = [
         "# Error codes",
         "",
-        NOTE.format(source="errors.CODES"),
+        NOTE.format(source="codes.CODES"),
         "",
         "Every error has a code, which never changes its meaning. `moltler explain CODE` prints",
         "its page in the terminal. A program that handles errors looks at the code or at the type;",

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from moltler.cli.main import COMMANDS, LATER, run
-from moltler.errors import CODES, ParseError, Source
+from moltler.codes import CODES
+from moltler.errors import ParseError, Source
 from moltler.exec.functions import FUNCTIONS
 from moltler.lang.parser import parse
 from moltler.render.text import error_lines

@@ -64,7 +64,8 @@ def test_repeated_names_are_numbered(bench: Bench) -> None:
 
 def test_sorted_documents_keep_their_order(bench: Bench) -> None:
     result = select(bench, "{'n': x} AS d FROM range(3000) t(x) ORDER BY x DESC")
-    assert [d["d"]["n"] for d in result.dicts()] == list(range(2999, -1, -1))
+    documents = [row["d"] for row in result.dicts()]
+    assert documents == [{"n": n} for n in range(2999, -1, -1)]
 
 
 def test_arrow_streams_and_documents_are_json_text(bench: Bench) -> None:

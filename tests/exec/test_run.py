@@ -13,6 +13,7 @@ import pytest
 from exec.conftest import Bench
 from moltler.errors import MoltlerError
 from moltler.flow.connector import CallLimits
+from moltler.flow.predicate import OrderKey
 from support.handlers import Block, PythonHandlers, entity, paged
 
 FIELDS = "id integer key, name string"
@@ -65,6 +66,16 @@ def test_a_claimed_limit_is_believed_without_a_second_call(bench: Bench) -> None
     with bench.start(handlers, "SELECT id FROM t WHERE id > 1 LIMIT 3", request) as result:
         assert list(result.rows()) == [(2,)]
     assert len(handlers.calls) == 1
+
+
+def test_a_generator_in_a_claimed_order_is_stopped_once_the_limit_is_reached(bench: Bench) -> None:
+    handlers = PythonHandlers({"shop": [entity("items", FIELDS, in_pages, order_by=["id"])]})
+    request = handlers.request(
+        "t", "shop.items", limit=6, limit_is_claimed=True, order_by=(OrderKey("id"),)
+    )
+    with bench.start(handlers, "SELECT id FROM t ORDER BY id LIMIT 6", request) as result:
+        assert [r[0] for r in result.rows()] == [0, 1, 2, 3, 4, 5]
+    assert [c.pages for c in handlers.calls] == [2]
 
 
 def test_a_short_answer_without_conditions_exhausts_the_source(bench: Bench) -> None:

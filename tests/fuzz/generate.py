@@ -74,7 +74,7 @@ class Generated:
         return self.sql.ours + (self.cut.ours if self.cut else "")
 
 
-SHAPES = ("page", "join", "join", "derived", "set", "any", "any")
+SHAPES = ("page", "join", "chain", "derived", "set", "any", "any")
 """What queries are about; each of the first four is dense in what one group of rules is for."""
 
 
@@ -99,6 +99,8 @@ class Generator:
                 return self._page()
             case "join":
                 return self._outer_join()
+            case "chain":
+                return self._chain()
             case "derived":
                 return self._through_derived()
             case "set":
@@ -221,6 +223,24 @@ class Generator:
         shown = joined(", ", [c.sql for c in scope if c.name in {"id", "k"}])
         made = put("SELECT {} FROM {}{}", shown, text, where)
         return self._cut(made) if r.random() < 0.2 else Generated(made)
+
+    def _chain(self) -> Generated:
+        """Ask in a later ON about a table that an earlier join may have filled with NULLs."""
+        r = self.random
+        aliases = [self._alias() for _ in range(3)]
+        entities = [self._entity() for _ in range(3)]
+        tables = [self._table(e, a) for e, a in zip(entities, aliases, strict=True)]
+        first, second, third = aliases
+        text = put("{} " + r.choice(["LEFT", "FULL", "RIGHT"]) + " JOIN {}", *tables[:2])
+        text = put("{} ON " + f"{first}.k = {second}.k", text)
+        asked = r.choice([0, 1])
+        condition = self._simple(self._columns(entities[asked], aliases[asked]))
+        kind = r.choice(["INNER", "INNER", "RIGHT", "SEMI", "LEFT", "ANTI"])
+        text = put("{} " + kind + " JOIN {} ON {}", text, tables[2], condition)
+        if r.random() < 0.5:
+            text = put("{} AND " + f"{third}.k = {r.choice([first, second])}.k", text)
+        seen = aliases[:2] if kind in {"SEMI", "ANTI"} else aliases
+        return Generated(put("SELECT " + ", ".join(f"{a}.id" for a in seen) + " FROM {}", text))
 
     def _through_derived(self) -> Generated:
         """Filter a derived table or CTE: what the barriers are about."""

@@ -124,7 +124,7 @@ def test_pagination_handler_gives_every_row_and_the_right_rows_under_a_limit(
     everything = session.execute("SELECT id FROM my_service_prod.items ORDER BY id")
     assert [r[0] for r in everything.rows()] == ["1", "2", "3"]
     active = session.execute("SELECT id FROM my_service_prod.items WHERE status = 'active' LIMIT 2")
-    assert sorted(r[0] for r in active.rows()) == ["1", "3"]
+    assert sorted(str(r[0]) for r in active.rows()) == ["1", "3"]
 
 
 @pytest.mark.usefixtures("with_secret")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,14 @@ def test_nothing_can_be_imported_at_run_time(plain: Instance, module: str) -> No
     quoted = module.replace("'", "\\'")
     assert plain.evaluate(f"await import('{quoted}').then(() => 'loaded', () => 'refused')") == (
         "refused"
+    )
+
+
+@pytest.mark.parametrize("name", ["pipe.js", "calls.js", "globals.js"])
+def test_our_own_modules_cannot_be_imported(plain: Instance, name: str) -> None:
+    url = Path(str(files("moltler.sandbox") / "js" / name)).as_posix()
+    assert plain.evaluate(f"await import('file://{url}').then(() => 1, (e) => e.name)") == (
+        "TypeError"
     )
 
 

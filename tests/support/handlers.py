@@ -258,7 +258,7 @@ class PythonPages:
                 dict(self._target.config), dict(self._call.filters), dict(self._call.options)
             )
             self._pages = iter([returned]) if isinstance(returned, list | tuple) else returned
-        page = next(self._pages, None)
+        page: Any = next(self._pages, None)  # type: ignore[arg-type] # an iterator by now
         if isinstance(page, Block):
             self._call.blocked.set()
             self._closed.wait()

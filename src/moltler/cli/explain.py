@@ -7,7 +7,8 @@ from importlib import resources
 import click
 
 from moltler.cli.base import Command, examples
-from moltler.errors import CODES, ParseError, near_match
+from moltler.codes import CODES
+from moltler.errors import ParseError, near_match
 
 
 @click.command(

@@ -50,13 +50,18 @@ class CatalogCompleter(Completer):
     def candidates(self, text: str, typed: str) -> list[str]:
         """Give every word that could stand here, best first."""
         names = self._names()
+        read = {path: fields for path, fields in names.items() if _mentions(text, path)}
         if "." in typed:
-            return [path for path in names if "." in path]
-        words = set(re.findall(r"\w+\.\w+", text.lower()))
-        fields = [
-            field for path, fields in names.items() if path.lower() in words for field in fields
-        ]
-        connectors = list(dict.fromkeys(path.split(".")[0] for path in names))
+            called = [
+                f"{alias}.{field}"
+                for path, fields in read.items()
+                for alias in _aliases(text, path)
+                for field in fields
+            ]
+            return [*called, *(path for path in names if "." in path)]
+        # Before FROM is typed the fields of every entity may be meant.
+        fields = dict.fromkeys(f for fields in (read or names).values() for f in fields)
+        connectors = dict.fromkeys(path.split(".")[0] for path in names)
         return [*fields, *connectors, *STATEMENTS]
 
     def _names(self) -> dict[str, tuple[str, ...]]:
@@ -66,6 +71,15 @@ class CatalogCompleter(Completer):
         except MoltlerError:
             # A home that cannot be read is reported by the next statement, not while typing.
             return {}
+
+
+def _mentions(text: str, path: str) -> bool:
+    return re.search(rf"(?<![\w.]){re.escape(path)}(?![\w.])", text, re.IGNORECASE) is not None
+
+
+def _aliases(text: str, path: str) -> list[str]:
+    found = re.findall(rf"(?<![\w.]){re.escape(path)}\s+(?:AS\s+)?(\w+)", text, re.IGNORECASE)
+    return [path.split(".")[1], *found]
 
 
 def open_prompt(session: Session) -> PromptSession[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moltler.errors import CODES, AssertionFailed, MoltlerError, Span, error_class, near_match
+from moltler.codes import CODES
+from moltler.errors import AssertionFailed, MoltlerError, Span, error_class, near_match
 from moltler.exec import operators
 from moltler.exec.evaluate import Environment, comparison, evaluate, operands
 from moltler.exec.values import described, literal_text, shortened, text_of, too_deep

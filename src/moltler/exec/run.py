@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from typing import TypeVar, cast
 
 import pyarrow as pa
@@ -134,8 +135,10 @@ class SelectRows:
         for scan in self._scans:
             self._register(scan, scan)
         for scan in self._scans:
-            if scan.request.limit is not None and not scan.request.limit_is_claimed:
-                self._wait(lambda scan=scan: self._verify(scan, scan.request.limit or 0))
+            request = scan.request
+            # A sort reads to the end of a generator, which a claimed order makes needless.
+            if request.limit is not None and (request.order_by or not request.limit_is_claimed):
+                self._wait(partial(self._verify, scan, request.limit))
         self._query = self._connection.query(self._plan.sql, self._plan.parameters)
         self._batches = self._query.batches()
 
@@ -199,28 +202,30 @@ class SelectRows:
     # ── limits ───────────────────────────────────────────────────────────────────────────────
 
     def _verify(self, scan: ScanSource, limit: int) -> None:
-        """Call a limited scan and keep its rows if they may be believed (QUERY §6).
+        """Call a limited scan and keep its rows if they may be believed (LANGUAGE §6.5).
 
         Otherwise the scan runs once more, without the limit, when DuckDB opens it.
         """
+        is_claimed = scan.request.limit_is_claimed
         kept: list[pa.RecordBatch] = []
         received = 0
+        is_believed = has_ended = False
         pages = scan.pages(limit=limit)
         try:
             for page in pages:
                 kept.append(page)
                 received += page.num_rows
-                if received >= limit and self._passing(scan, kept) >= limit:
-                    self._register(scan, _Kept(scan.schema, kept))
-                    return
-                if received > max(_MOST_BUFFERED, limit):
+                is_believed = received >= limit and self._passing(scan, kept) >= limit
+                if is_believed or (received > max(_MOST_BUFFERED, limit) and not is_claimed):
                     break
             else:
-                if scan.request.check_sql is None and received < limit:
-                    self._register(scan, _Kept(scan.schema, kept))
-                    return
+                has_ended = True
         finally:
             pages.close()  # type: ignore[attr-defined] # a generator: stops the handler
+        is_exhausted = scan.request.check_sql is None and received < limit
+        if is_believed or (has_ended and (is_claimed or is_exhausted)):
+            self._register(scan, _Kept(scan.schema, kept))
+            return
         scan.disbelieve()
         self._register(scan, _Unlimited(scan))
 

@@ -117,8 +117,8 @@ class Layout:
             if comment.is_own_line:
                 self._break(margin)
             self._comment(comment)
-            if not comment.is_inline and (comment.is_own_line or comment.text.startswith("--")):
-                self._break(margin)
+        if any(c.is_own_line or c.text.startswith("--") for c in piece.before):
+            self._break(margin)
 
     def _begin_line(self, piece: Piece, margin: int, *, keep_blank: bool = False) -> None:
         """Begin a line with a token and the comments before it."""

@@ -8,7 +8,6 @@ runs last, since it replaces nodes that everything else looks up.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sqlglot import exp
 
@@ -20,11 +19,13 @@ from moltler.plan.scope import Block
 from moltler.plan.text import DIALECT
 from moltler.schema import TypeName
 
-_ORDERED = (exp.LT, exp.LTE, exp.GT, exp.GTE)
+_RANGES = (exp.LT, exp.LTE, exp.GT, exp.GTE)
 _NUMBERS: frozenset[TypeName] = frozenset({"integer", "number"})
 _OPEN: frozenset[TypeName] = frozenset({"document", "any"})
 _LONGEST = 2**31 - 2
+"""No list has more elements, and 1 can be added to it."""
 _CHANGED = (exp.Placeholder, exp.Bracket, exp.Overlaps)
+"""What edits replace, and DuckDB would name columns after."""
 
 
 def rewrite(bound: Bound, constants: Constants, conjuncts: Iterable[Conjunct]) -> None:
@@ -33,175 +34,49 @@ def rewrite(bound: Bound, constants: Constants, conjuncts: Iterable[Conjunct]) -
     Raises:
         PlanError: PLN004, text is compared with a number.
     """
-    editor = _Editor(bound, constants)
-    editor.name_columns()
-    editor.compare_text()
+    for block in bound.blocks:
+        _name_columns(block)
+    _compare_text(bound, constants)
     for conjunct in conjuncts:
         if conjunct.is_filter_only:
             conjunct.node.replace(exp.true())
-    editor.edit_operators()
+    # The inner before the outer, so that what is moved into a new node is finished.
+    for node in reversed(list(bound.text.tree.find_all(exp.Bracket, exp.Overlaps, bfs=False))):
+        if isinstance(node, exp.Overlaps):
+            node.replace(contains(node, _type(bound, node.this)))
+        elif isinstance(node, exp.Bracket) and len(node.expressions) == 1:
+            _index(bound, constants, node)
 
 
-@dataclass(slots=True)
-class _Editor:
-    bound: Bound
-    constants: Constants
-
-    def _type(self, node: exp.Expr) -> TypeName | None:
-        """Give the declared type of a name, as far as it is one."""
-        while isinstance(node, exp.Paren):
-            node = node.this
-        ref = self.bound.ref(node)
-        if ref is None:
-            return None
-        if ref.path:
-            return "any"
-        return ref.output.property.type.name if ref.output.property else None
-
-    # ── names of columns ─────────────────────────────────────────────────────────────────────
-
-    def name_columns(self) -> None:
-        """Keep the names of columns whose expression an edit changes."""
-        for block in self.bound.blocks:
-            self._name_columns(block)
-
-    def _name_columns(self, block: Block) -> None:
-        if block.is_exists:
-            return
-        taken = _bare_names(block)
-        for projection in list(block.node.expressions):
-            if isinstance(projection, exp.Alias | exp.Column | exp.Star):
-                continue
-            if projection.find(*_CHANGED) is None or projection.find(exp.Columns):
-                continue
-            name = projection.meta.get("shown") or _last_segment(projection)
-            name = name or _as_written(projection)
-            if name.lower() not in taken:
-                _give_alias(projection, name)
-
-    # ── constants beside text ────────────────────────────────────────────────────────────────
-
-    def compare_text(self) -> None:
-        """Turn constants beside string fields into text, and refuse text beside numbers."""
-        kinds = (*COMPARISONS, exp.In, exp.Between, exp.NullSafeEQ, exp.NullSafeNEQ)
-        for node in list(self.bound.text.tree.find_all(*kinds)):
-            match node:
-                case exp.In():
-                    if self._type(node.this) == "string":
-                        for item in list(node.expressions):
-                            self._as_text(item)
-                case exp.Between():
-                    for bound in (node.args["low"], node.args["high"]):
-                        self._refuse_mixed(node, node.this, bound)
-                case _:
-                    for this, other in (
-                        (node.this, node.expression),
-                        (node.expression, node.this),
-                    ):
-                        self._refuse_mixed(node, this, other)
-                        if self._type(this) == "string" and not isinstance(node, _ORDERED):
-                            self._as_text(other)
-
-    def _refuse_mixed(self, node: exp.Expr, text: exp.Expr, other: exp.Expr) -> None:
-        if self._type(text) != "string":
-            return
-        is_number = self._type(other) in _NUMBERS
-        constant = self.constants.of(other) if isinstance(node, (*_ORDERED, exp.Between)) else None
-        value = constant.value if constant is not None else None
-        is_number = is_number or (
-            value is not None and _is_number(value) and not isinstance(value, bool)
-        )
-        if not is_number:
-            return
-        ref = self.bound.ref(text)
-        name = ref.output.name if ref is not None else text.sql()
-        raise error_class("PLN004")(
-            "PLN004",
-            f"`{name}` is text and cannot be compared with a number",
-            hint=f"convert one side: CAST({name} AS DOUBLE)",
-            span=self.bound.span(text),
-        )
-
-    def _as_text(self, node: exp.Expr) -> None:
-        constant = self.constants.of(node)
-        if constant is None or constant.value is None or isinstance(constant.value, str):
-            return
-        text = as_text(constant.value)
-        if text is not None:
-            node.replace(exp.Literal.string(text))
-
-    # ── operators ────────────────────────────────────────────────────────────────────────────
-
-    def edit_operators(self) -> None:
-        """Give CONTAINS and indices their meaning, the inner before the outer."""
-        found = list(self.bound.text.tree.find_all(exp.Bracket, exp.Overlaps, bfs=False))
-        for node in reversed(found):
-            if isinstance(node, exp.Overlaps):
-                node.replace(self._contains(node))
-            else:
-                self._index(node)
-
-    def _contains(self, node: exp.Overlaps) -> exp.Expr:
-        left, right = node.this, node.expression
-        type_ = self._type(left)
-        plain = exp.Anonymous(this="contains", expressions=[left.copy(), right.copy()])
-        if type_ in {"string", "array"} or (type_ is not None and type_ not in _OPEN):
-            return plain
-        variant = _cast(left, "VARIANT")
-        kind = exp.Anonymous(this="variant_typeof", expressions=[variant])
-        member = exp.Anonymous(
-            this="list_contains",
-            expressions=[_cast(variant, "VARIANT[]"), _cast(right, "VARIANT")],
-        )
-        part = exp.Anonymous(
-            this="contains", expressions=[_cast(variant, "TEXT"), _cast(right, "TEXT")]
-        )
-        return (
-            exp.Case()
-            .when(exp.Like(this=kind.copy(), expression=exp.Literal.string("ARRAY%")), member)
-            .when(exp.EQ(this=kind.copy(), expression=exp.Literal.string("VARCHAR")), part)
-        )
-
-    def _index(self, node: exp.Bracket) -> None:
-        if len(node.expressions) != 1:
-            return
-        index = node.expressions[0]
-        if isinstance(index, exp.Literal):
-            if index.is_string:
-                return
-            if str(index.this).isdigit():
-                node.set("expressions", [exp.Literal.number(int(index.this) + 1)])
-                return
-        constant = self.constants.of(index)
-        if constant is not None and isinstance(constant.value, str):
-            return
-        type_ = self._type(index)
-        if type_ == "string" or (isinstance(index, exp.Cast) and index.is_type("text")):
-            return
-        bare = exp.Paren(this=index.copy()) if isinstance(index, exp.Binary) else index.copy()
-        if type_ in _OPEN:
-            bare = _cast(bare, "BIGINT")
-        moved = exp.Add(this=bare.copy(), expression=exp.Literal.number(1))
-        shifted = exp.Bracket(this=node.this.copy(), expressions=[moved])
-        # The upper bound keeps the addition from overflowing; no list is that long.
-        guard = exp.Between(
-            this=bare, low=exp.Literal.number(0), high=exp.Literal.number(_LONGEST)
-        )
-        node.replace(exp.Case().when(guard, shifted))
-
-
-def _is_number(value: object) -> bool:
-    return not isinstance(value, str) and as_text(value) is not None and hasattr(value, "__trunc__")
-
-
-def _cast(node: exp.Expr, type_: str) -> exp.Expr:
-    return exp.Cast(this=node.copy(), to=exp.DataType.build(type_, udt=True, dialect="duckdb"))
-
-
-def _last_segment(node: exp.Expr) -> str | None:
+def _type(bound: Bound, node: exp.Expr) -> TypeName | None:
+    """Give the declared type of a name, ``None`` for other expressions."""
     while isinstance(node, exp.Paren):
         node = node.this
-    return node.expression.name if isinstance(node, exp.Dot) else None
+    ref = bound.ref(node)
+    if ref is None:
+        return None
+    if ref.path:
+        return "any"
+    return ref.output.property.type.name if ref.output.property else None
+
+
+# ── names of columns ─────────────────────────────────────────────────────────────────────────────
+
+
+def _name_columns(block: Block) -> None:
+    """Keep the names of columns whose expression an edit changes."""
+    if block.is_exists:
+        return
+    taken = _bare_names(block)
+    for projection in list(block.node.expressions):
+        if isinstance(projection, exp.Alias | exp.Column | exp.Star):
+            continue
+        if projection.find(*_CHANGED) is None or projection.find(exp.Columns):
+            continue
+        name = projection.meta.get("shown") or _last_segment(projection)
+        name = name or _as_written(projection)
+        if name.lower() not in taken:
+            _give_alias(projection, name)
 
 
 def _bare_names(block: Block) -> set[str]:
@@ -217,13 +92,146 @@ def _give_alias(projection: exp.Expr, name: str) -> None:
     holder.set("this", projection)
 
 
+def _last_segment(node: exp.Expr) -> str | None:
+    while isinstance(node, exp.Paren):
+        node = node.this
+    return node.expression.name if isinstance(node, exp.Dot) else None
+
+
 def _as_written(node: exp.Expr) -> str:
     copy = node.copy()
     for part in list(copy.find_all(exp.Placeholder)):
-        part.replace(exp.column(part.meta.get("shown", part.name)))
-    for part in list(copy.find_all(exp.Overlaps)):
+        if part is not copy:
+            part.replace(exp.column(part.meta.get("shown", part.name)))
+    for part in reversed(list(copy.find_all(exp.Overlaps, bfs=False))):
         words = exp.Anonymous(this="contains", expressions=[part.this, part.expression])
+        copy = words if part is copy else copy
         part.replace(words)
     for name in copy.find_all(exp.Identifier):
         name.set("quoted", False)  # noqa: FBT003 - sqlglot's own signature
     return copy.sql(DIALECT)
+
+
+# ── constants beside text ────────────────────────────────────────────────────────────────────────
+
+
+def _compare_text(bound: Bound, constants: Constants) -> None:
+    """Turn constants beside string fields into text, and refuse text beside numbers."""
+    kinds = (*COMPARISONS, exp.In, exp.Between, exp.NullSafeEQ, exp.NullSafeNEQ)
+    for node in list(bound.text.tree.find_all(*kinds)):
+        match node:
+            case exp.In():
+                if _type(bound, node.this) == "string":
+                    for item in list(node.expressions):
+                        _as_text(constants, item)
+            case exp.Between():
+                for limit in (node.args["low"], node.args["high"]):
+                    _refuse_mixed(bound, constants, node.this, limit, is_range=True)
+            case _:
+                is_range = isinstance(node, _RANGES)
+                for this, other in (
+                    (node.this, node.expression),
+                    (node.expression, node.this),
+                ):
+                    _refuse_mixed(bound, constants, this, other, is_range=is_range)
+                    if _type(bound, this) == "string" and not is_range:
+                        _as_text(constants, other)
+
+
+def _refuse_mixed(
+    bound: Bound, constants: Constants, text: exp.Expr, other: exp.Expr, *, is_range: bool
+) -> None:
+    if _type(bound, text) != "string":
+        return
+    is_number = _type(bound, other) in _NUMBERS
+    constant = constants.of(other) if is_range and not is_number else None
+    if not is_number and (constant is None or not _is_number(constant.value)):
+        return
+    ref = bound.ref(text)
+    name = ref.output.name if ref is not None else text.sql(DIALECT)
+    raise error_class("PLN004")(
+        "PLN004",
+        f"`{name}` is text and cannot be compared with a number",
+        hint=f"convert one side: CAST({name} AS DOUBLE)",
+        span=bound.span(text),
+    )
+
+
+def _is_number(value: object) -> bool:
+    return hasattr(value, "__trunc__") and not isinstance(value, bool)
+
+
+def _as_text(constants: Constants, node: exp.Expr) -> None:
+    constant = constants.of(node)
+    if constant is None or constant.value is None or isinstance(constant.value, str):
+        return
+    text = as_text(constant.value)
+    if text is not None:
+        node.replace(exp.Literal.string(text))
+
+
+# ── operators ────────────────────────────────────────────────────────────────────────────────────
+
+
+def contains(node: exp.Overlaps, type_: TypeName | None) -> exp.Expr:
+    """Give ``x CONTAINS y`` as SQL: membership in an array, substring of a text.
+
+    Args:
+        node: The operator.
+        type_: Of its left side, if it is declared; other values are asked when it runs.
+    """
+    left, right = node.this, node.expression
+    if type_ is not None and type_ not in _OPEN:
+        return exp.Anonymous(this="contains", expressions=[left.copy(), right.copy()])
+    value = _cast(left, "VARIANT")
+    kind = exp.Anonymous(this="variant_typeof", expressions=[value])
+    member = exp.Anonymous(
+        this="list_contains", expressions=[_cast(value, "VARIANT[]"), _cast(right, "VARIANT")]
+    )
+    part = exp.Anonymous(this="contains", expressions=[_cast(value, "TEXT"), _cast(right, "TEXT")])
+    return (
+        exp.Case()
+        .when(exp.Like(this=kind.copy(), expression=exp.Literal.string("ARRAY%")), member)
+        .when(exp.EQ(this=kind.copy(), expression=exp.Literal.string("VARCHAR")), part)
+    )
+
+
+def _index(bound: Bound, constants: Constants, node: exp.Bracket) -> None:
+    index = node.expressions[0]
+    if _type(bound, index) == "string" or (
+        isinstance(index, exp.Cast) and index.to.this in exp.DataType.TEXT_TYPES
+    ):
+        return
+    is_literal = isinstance(index, exp.Literal)
+    constant = None if is_literal else constants.of(index)
+    if (is_literal and index.is_string) or (constant and isinstance(constant.value, str)):
+        return  # a key of a document or map
+    moved = shift_index(node, is_open=_type(bound, index) in _OPEN)
+    if moved is not None:
+        node.replace(moved)
+
+
+def shift_index(node: exp.Bracket, *, is_open: bool) -> exp.Expr | None:
+    """Give ``x[i]`` counted from 1; NULL for a negative index, which DuckDB reads from the end.
+
+    Args:
+        node: Counted from 0.
+        is_open: The index is a value of any type.
+    """
+    index = node.expressions[0]
+    if isinstance(index, exp.Literal) and str(index.this).isdigit():
+        return _bracket(node.this, exp.Literal.number(int(index.this) + 1))
+    bare = exp.Paren(this=index.copy()) if isinstance(index, exp.Binary) else index.copy()
+    if is_open:
+        bare = _cast(bare, "BIGINT")
+    guard = exp.Between(this=bare, low=exp.Literal.number(0), high=exp.Literal.number(_LONGEST))
+    moved = exp.Add(this=bare.copy(), expression=exp.Literal.number(1))
+    return exp.Case().when(guard, _bracket(node.this, moved))
+
+
+def _bracket(target: exp.Expr, index: exp.Expr) -> exp.Expr:
+    return exp.Bracket(this=target.copy(), expressions=[index])
+
+
+def _cast(node: exp.Expr, type_: str) -> exp.Expr:
+    return exp.Cast(this=node.copy(), to=exp.DataType.build(type_, udt=True, dialect="duckdb"))

@@ -138,14 +138,18 @@ def error_lines(error: MoltlerError) -> Iterator[Text]:
         yield from _problem_lines(problem, with_text=problem.span != shown)
         shown = problem.span
     context = error.context
-    if context.stack:
-        yield from (Text(f"   at {line}", style="dim") for line in context.stack.splitlines())
+    frames = [f for f in (context.stack or "").splitlines() if f.lstrip().startswith("at ")]
+    if len(frames) > 1:
+        # A single frame is the place that stands above already.
+        yield from (Text(f"   {_printable(frame.strip())}", style="dim") for frame in frames)
+    if context.status is not None and str(context.status) not in error.message:
+        yield Text(f"   = the last response had status {context.status}")
     if context.cause and context.cause not in error.message:
-        yield Text(f"   = cause: {context.cause}")
+        yield Text(f"   = cause: {_printable(context.cause)}")
     if error.retry_after is not None:
         yield Text(f"   = retry after: {error.retry_after:g} s")
     for note in getattr(error, "__notes__", ()):
-        yield Text(f"   = note: {note}")
+        yield Text(f"   = note: {_printable(note)}")
 
 
 def _problem_lines(problem: Problem, *, with_text: bool) -> Iterator[Text]:

@@ -155,9 +155,13 @@ def decode_json(payload: bytes | bytearray | memoryview) -> object:
     """
     try:
         # msgspec turns integers beyond 64 bits into floats; the standard library keeps them.
-        return json.loads(bytes(payload))
+        return json.loads(bytes(payload), parse_constant=_refuse)
     except (ValueError, UnicodeDecodeError) as error:
         raise BadFrame(f"result: {error}") from error
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def encode_json(value: object) -> bytes:

@@ -42,12 +42,20 @@ class Spares:
         self._refill_soon()
         while memory_mb == _USUAL_MEMORY_MB and self._starting:
             child, task = self._starting.popleft()
-            await asyncio.shield(task)
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                self._starting.appendleft((child, task))
+                raise
             if child.is_alive:
                 return child
         child = Child(memory_mb, self.times)
         self._keep(child)
-        await child.start()
+        try:
+            await child.start()
+        except asyncio.CancelledError:
+            child.kill(Death("closed"))
+            raise
         return child
 
     async def close(self) -> None:

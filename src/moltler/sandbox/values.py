@@ -88,8 +88,7 @@ def result_of(payload: bytes | bytearray) -> JsonValue:
     """Read what an action returned.
 
     Raises:
-        BadFrame: It is not JSON.
-        MoltlerError: It is nested too deeply (JSR004).
+        MoltlerError: It is nested too deeply, or is not JSON that we can read (JSR004).
     """
     try:
         value = decode_json(payload)
@@ -100,6 +99,12 @@ def result_of(payload: bytes | bytearray) -> JsonValue:
             "JSR004",
             f"the handler returned a value that is nested more than {MAX_DEPTH} deep",
             hint="return less of what the API sent",
+        ) from None
+    except BadFrame as bad:
+        raise error_class("JSR004")(
+            "JSR004",
+            f"the handler returned a value that cannot be read: {bad}",
+            hint="return plain objects, arrays, texts, numbers, booleans or null",
         ) from None
     return _json(value)
 

@@ -282,6 +282,9 @@ class Definer:
         unchanged: str = "it exists already",
     ) -> Done:
         is_unchanged = False
+        defining = isinstance(statement, ast.CreateType | ast.CreateEntity | ast.CreateAction)
+        if defining and statement.or_replace:
+            unchanged = "nothing had changed"
 
         def watched(before: Catalog) -> Catalog:
             nonlocal is_unchanged

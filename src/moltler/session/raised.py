@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
-from moltler.errors import CODES, Blame, MoltlerError, PlanError, Span
+from moltler.codes import CODES, Blame
+from moltler.errors import MoltlerError, PlanError, Span
 from moltler.exec.values import shortened, text_of, value_error
 
 _USER = CODES["PLN900"]
