@@ -45,7 +45,7 @@ def test_packages_hold_no_code(path: Path) -> None:
 
 def test_every_error_code_is_raised_somewhere_or_belongs_to_a_later_stage() -> None:
     text = "\n".join(p.read_text(encoding="utf-8") for p in SOURCES if p.name != "codes.py")
-    used = set(re.findall(r"\b[A-Z]{3}\d{3}\b", text))
+    used = set(re.findall(r"\b[A-Z]{3}\d{3}\b", re.sub(r"# noqa.*", "", text)))
     later = {c for c in CODES if c.startswith(("SNC", "TST", "PKG"))}
     assert set(CODES) - used - later == set()
     assert used - set(CODES) == set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import io
 import re
 import ssl
@@ -14,7 +13,6 @@ from http import HTTPStatus
 from typing import cast
 
 import aiohttp
-from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from moltler.flow.connector import ResolvedConnector
@@ -31,6 +29,7 @@ from moltler.net.call import (
     without_secrets,
 )
 from moltler.net.decode import ACCEPTED, CorruptBody, Decoder, decode, decoders_for
+from moltler.net.failures import MAX_HEAD_LINE, explain, failure
 from moltler.net.limits import TokenBucket, WaitClock
 from moltler.net.policy import HostPolicy, Refused, is_loopback, policy_of
 from moltler.net.resolver import PolicyResolver
@@ -38,7 +37,6 @@ from moltler.net.settings import NetSettings
 from moltler.secret import redact
 
 _MAX_REDIRECTS = 10
-_MAX_HEAD_LINE = 1 << 20
 _MAX_HEADERS = 1000
 _LARGE_BODY = 1 << 20
 _READ_SIZE = 1 << 18
@@ -260,7 +258,9 @@ class HttpTransport:
         except _GateFailed as failed:
             raise failed.reason from failed.reason.__cause__
         except (aiohttp.ClientError, OSError, Refused, _Broken) as error:
-            raise self._explain(call, error) from error
+            raise explain(
+                call, error, self._target.secrets, self._settings.connect_timeout_s
+            ) from error
 
     def _headers(self, call: Call) -> Iterator[tuple[str, str]]:
         yield from call.headers
@@ -313,8 +313,8 @@ class HttpTransport:
             skip_auto_headers=("Content-Type",),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
             read_bufsize=_READ_SIZE,
-            max_line_size=_MAX_HEAD_LINE,
-            max_field_size=_MAX_HEAD_LINE,
+            max_line_size=MAX_HEAD_LINE,
+            max_field_size=MAX_HEAD_LINE,
             max_headers=_MAX_HEADERS,
         )
 
@@ -338,57 +338,7 @@ class HttpTransport:
     def _failure(
         self, call: Call, code: FetchCode, what: str, *, hint: str | None = None
     ) -> FetchFailure:
-        secrets = self._target.secrets
-        shown = f"{redact(call.shown, secrets)}: {redact(what, secrets)}"
-        return FetchFailure(code, shown, hint=hint)
-
-    def _explain(self, call: Call, error: BaseException) -> FetchFailure:
-        """Give the failure that an exception of the client means."""
-        causes = list(_causes(error))
-        if refusal := next((c for c in causes if isinstance(c, Refused)), None):
-            return self._failure(call, "EGRESS_BLOCKED", str(refusal), hint=refusal.hint)
-        if any(isinstance(c, TimeoutError) for c in causes) or _has_errno(causes, errno.ETIMEDOUT):
-            limit = self._settings.connect_timeout_s
-            return self._failure(
-                call, "ETIMEDOUT", f"no connection to the host within {limit:g} seconds"
-            )
-        if tls := next(
-            (c for c in causes if isinstance(c, (ssl.SSLError, ssl.CertificateError))), None
-        ):
-            return self._failure(
-                call, "TLS", f"no secure connection: {_tls_reason(tls)}",
-                hint="for a private certificate authority set MOLTLER_CA_FILE",
-            )  # fmt: skip
-        if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return self._failure(
-                call, "ENOTFOUND", f"the host `{call.address.host}` has no address",
-                hint="check the spelling of the address, and the network",
-            )  # fmt: skip
-        if isinstance(error, aiohttp.ClientHttpProxyError):
-            return self._failure(
-                call, "ECONNREFUSED", f"the proxy refuses the connection with status {error.status}"
-            )
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return self._unconnected(call, error)
-        if any(isinstance(c, LineTooLong) for c in causes):
-            return self._failure(
-                call, "TOO_LARGE", f"a line of the response's head exceeds {_MAX_HEAD_LINE:,} bytes"
-            )
-        if isinstance(error, aiohttp.ClientResponseError):
-            return self._failure(call, "ECONNRESET", "the answer is not HTTP")
-        return self._failure(call, "ECONNRESET", "the connection broke before the API answered")
-
-    def _unconnected(self, call: Call, error: aiohttp.ClientConnectorError) -> FetchFailure:
-        is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
-        whom = "the proxy" if is_proxy else f"`{call.address.authority}`"
-        if isinstance(error.os_error, (ConnectionResetError, ConnectionAbortedError)):
-            return self._failure(call, "ECONNRESET", f"{whom} broke the connection")
-        if error.os_error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
-            return self._failure(call, "ECONNREFUSED", f"{whom} cannot be reached from here")
-        return self._failure(
-            call, "ECONNREFUSED", f"{whom} refuses the connection",
-            hint="check host and port, and whether the service is running",
-        )  # fmt: skip
+        return failure(call, self._target.secrets, code, what, hint=hint)
 
 
 class _GateFailed(Exception):  # noqa: N818 - a signal between two functions here
@@ -517,18 +467,3 @@ def _trusting(ca_file: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(ca_file)
     return context
-
-
-def _tls_reason(error: Exception) -> str:
-    reason = getattr(error, "verify_message", None) or getattr(error, "reason", None)
-    return str(reason or error).rstrip(".")[:200]
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _has_errno(causes: list[BaseException], number: int) -> bool:
-    return any(isinstance(c, OSError) and c.errno == number for c in causes)
