@@ -22,7 +22,7 @@ from moltler.vault.store import SecretFile
 if TYPE_CHECKING:
     from moltler.exec.duck import Engine
     from moltler.ports import Handlers, Transport
-    from moltler.sandbox.pool import Spares
+    from moltler.sandbox.spares import Spares
 
 
 class SystemClock:
@@ -114,7 +114,7 @@ class _Parts:
         """Runtime processes that wait to be claimed."""
         with self._making:
             if self._spares is None:
-                from moltler.sandbox.pool import Spares
+                from moltler.sandbox.spares import Spares
 
                 self._spares = Spares(self._loop)
             return self._spares

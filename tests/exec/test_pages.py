@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -88,6 +89,13 @@ def test_misfits_become_null_and_are_counted_where_options_say_so() -> None:
 )
 def test_items_of_arrays_are_converted(items: str, text: str, expected: list[Any]) -> None:
     assert read(f"array<{items}>", pa.array([text, None]))[0] == [expected, None]
+
+
+def test_arrays_of_texts_of_any_length_and_script_are_laid_out_right() -> None:
+    cells = [[], ["", "ä"], ["日本", "x" * 1000, ""], []]
+    wire = pa.array([json.dumps(c, ensure_ascii=False) for c in cells])
+    assert read("array<string>", wire)[0] == cells
+    assert read("array<string>", pa.array(["[]"]))[0] == [[]]
 
 
 @pytest.mark.parametrize(

@@ -317,15 +317,17 @@ def test_a_closed_runtime_refuses_calls(http_server: HttpServer) -> None:
     from moltler.net.settings import NetSettings
     from moltler.sandbox.handler import JavaScriptHandlers
 
-    loop = LoopThread()
+    loop = LoopThread("moltler-test-loop")
     handlers = JavaScriptHandlers(loop, lambda t: HttpTransport(t, settings=NetSettings()))
     shop = Runtime(loop, handlers, []).instance()
     half_read = shop.open("function* query() { yield [{id: 1}]; yield [{id: 2}]; }")
     next(half_read)
     handlers.close()
     handlers.close()
+    loop.close()
     with pytest.raises(MoltlerError, match="closed"):
         next(half_read)
     with pytest.raises(MoltlerError, match="closed"):
         shop.evaluate("1")
-    loop.close()
+    half_read.close()
+    assert not [t for t in threading.enumerate() if t.name == "moltler-test-loop"]

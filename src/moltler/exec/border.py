@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ Cells: TypeAlias = "pa.Array[Any]"
 """An Arrow array of any type."""
 
 _UTC = pa.timestamp("us", "UTC")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT = "CAST({} AS VARCHAR)"
 _JSON = "CAST(to_json({}) AS VARCHAR)"
 _WHOLE = frozenset(
@@ -119,6 +121,10 @@ def cells(array: Cells, column: BorderColumn) -> list[object]:
 
     Documents are parsed, whole numbers are ints whatever their width, times are aware.
     """
+    if pa.types.is_timestamp(column.arrow):
+        # Arrow's own conversion imports pandas where that is installed, and is slower.
+        ticks = array.cast(pa.int64()).to_pylist()
+        return [None if t is None else _EPOCH + timedelta(microseconds=t) for t in ticks]
     values: Sequence[object] = array.to_pylist()
     if column.type == "integer" and pa.types.is_decimal(column.arrow):
         return [v if v is None else int(v) for v in values]  # type: ignore[call-overload] # decimals

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate, chain
 
 import msgspec
 import pyarrow as pa
@@ -207,11 +209,37 @@ def _lists(wire: Cells, type_: DataType) -> Cells | None:
         return None
     # One text for all cells is many times faster than a call for each.
     whole = "[" + ",".join(v if v is not None else "null" for v in wire.to_pylist()) + "]"
+    if type_.items.name == "string" and (texts := _lists_of_texts(whole)) is not None:
+        return texts
     try:
         values = msgspec.json.decode(whole, type=wanted)
         return pa.array(values, _arrow_type(type_))
     except (msgspec.MsgspecError, RecursionError, OverflowError, pa.ArrowInvalid):
         return None
+
+
+def _lists_of_texts(whole: str) -> Cells | None:
+    """Lay out arrays of texts without any NULL, by far the most frequent kind, ourselves.
+
+    `pa.array` takes several times as long, and its first call imports pandas where that is
+    installed, which costs a short query more than everything else.
+    """
+    try:
+        cells = msgspec.json.decode(whole, type=list[list[str]])
+        items = list(chain.from_iterable(cells))
+        data = "".join(items).encode()
+        lengths = map(len, items)
+        if len(data) != sum(map(len, items)):
+            lengths = (len(item.encode()) for item in items)
+        ends = array("i", accumulate(lengths, initial=0))
+        starts = array("i", accumulate(map(len, cells), initial=0))
+    except (msgspec.MsgspecError, RecursionError, OverflowError, UnicodeEncodeError):
+        return None
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
+    values = pa.Array.from_buffers(pa.string(), len(items), buffers)
+    return pa.Array.from_buffers(
+        pa.list_(pa.string()), len(cells), [None, pa.py_buffer(starts)], children=[values]
+    )
 
 
 def _list_reader(type_: DataType) -> Callable[[object], object]:

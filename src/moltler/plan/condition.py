@@ -118,10 +118,11 @@ class Translation:
 
     def _comparison(self, node: exp.Expr) -> Predicate | None:
         straight, swapped = _COMPARISONS[type(node)]
-        for left, right, operator in (
+        sides: tuple[tuple[exp.Expr, exp.Expr, Operator], ...] = (
             (node.this, node.expression, straight),
             (node.expression, node.this, swapped),
-        ):
+        )
+        for left, right, operator in sides:
             found = self._field(left)
             if found is None:
                 continue

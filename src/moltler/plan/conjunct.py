@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from moltler.flow.predicate import Predicate
-from moltler.plan.bind import Bound
+from moltler.plan.bound import Bound
 from moltler.plan.constant import Constant, Constants, as_text
 from moltler.plan.scope import Block, JoinStep, Ref, Scan, Source
 from moltler.plan.text import DIALECT
@@ -115,19 +115,21 @@ def own_nodes(node: exp.Expr | None) -> Iterator[exp.Expr]:
 def shown_text(node: exp.Expr, constants: Constants) -> str:
     """Give a condition as normalised SQL with its constants, without table names."""
 
-    def plain(part: exp.Expr) -> exp.Expr:
+    # A parent of its own, so that the root can be replaced like any part.
+    holder = exp.Paren(this=node.copy())
+    for part in reversed(list(holder.find_all(exp.Column, exp.Overlaps, exp.Placeholder))):
         match part:
             case exp.Column():
-                return exp.column(exp.to_identifier(part.name))
+                part.set("table", None)
+                part.this.set("quoted", not part.name.isidentifier())
             case exp.Overlaps():
-                return exp.Anonymous(this="contains", expressions=[part.this, part.expression])
-            case exp.Placeholder():
-                constant = constants.of(part)
-                return literal(constant.value) if constant else part
+                sides = [part.this, part.expression]
+                part.replace(exp.Anonymous(this="contains", expressions=sides))
             case _:
-                return part
-
-    return node.transform(plain).sql(DIALECT)
+                constant = constants.of(part)
+                if constant is not None:
+                    part.replace(literal(constant.value))
+    return holder.this.sql(DIALECT)
 
 
 def literal(value: object) -> exp.Expr:

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from moltler.errors import error_class
 from moltler.flow.predicate import OrderKey
-from moltler.plan.bind import Bound
+from moltler.plan.bound import Bound
 from moltler.plan.condition import is_claimed
 from moltler.plan.conjunct import own_nodes
 from moltler.plan.constant import Constants
@@ -136,7 +136,7 @@ def plan_limit(
     conjuncts = [c for c in pushed.of(block) if c.constant is None]
     is_exact = (
         claims.limit
-        and all(p is not None and is_claimed(p, claims) for c in conjuncts for _, p in c.pushed)
+        and all(is_claimed(p, claims) for c in conjuncts for _, p in c.pushed)
         and all(c.pushed for c in conjuncts)
     )
     if not all_handed_over(pushed, block):

@@ -13,12 +13,13 @@ from moltler.flow.predicate import AllOf, Condition, Predicate
 from moltler.flow.scan import QueryPlan, ScanRequest, Warning
 from moltler.lang import ast
 from moltler.lang.ast import SqlText
-from moltler.plan.bind import Bound, Tables, Variables, bind
+from moltler.plan.bind import bind
+from moltler.plan.bound import Bound, Tables, Variables
 from moltler.plan.condition import is_claimed
 from moltler.plan.conjunct import COMPARISONS, Conjunct
 from moltler.plan.constant import Constants, Fold
 from moltler.plan.limit import LimitPlan, check_numbers, nothing_wanted, plan_limit, sole_scan
-from moltler.plan.pushdown import Pushed, equalities, push_down
+from moltler.plan.pushdown import Pushed, equalities, is_null_supplied, push_down
 from moltler.plan.rewrite import rewrite
 from moltler.plan.scope import Block, Ref, Scan
 from moltler.plan.text import DIALECT, read_select
@@ -217,7 +218,12 @@ def _is_search(conjunct: Conjunct) -> bool:
     is_about_terms = bool(refs) and all(
         ref.output.property is not None and ref.output.property.filter_only for ref in refs
     )
-    return is_about_terms and bool(conjunct.pushed)
+    source, join = conjunct.source, conjunct.join
+    if not is_about_terms or not conjunct.pushed or source is None:
+        return False
+    # Counted as TRUE it would keep rows of NULLs, for which the handler was never asked.
+    is_own = join is not None and join.source is source
+    return is_own or not is_null_supplied(conjunct.block, source, join)
 
 
 def _check_required(bound: Bound, scan: Scan, pushed: Pushed) -> None:

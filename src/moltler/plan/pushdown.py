@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from moltler.flow.predicate import Condition, EngineText, Predicate, Scalar
 from moltler.flow.scan import LocalConjunct
-from moltler.plan.bind import Bound
+from moltler.plan.bound import Bound
 from moltler.plan.condition import Translation, fields_of, rejects_null
 from moltler.plan.conjunct import Conjunct, conjuncts_of, own_nodes, shown_text
 from moltler.plan.constant import Constants

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from sqlglot import exp
 
 from moltler.errors import error_class
-from moltler.plan.bind import Bound
+from moltler.plan.bound import Bound
 from moltler.plan.conjunct import COMPARISONS, Conjunct
 from moltler.plan.constant import Constants, as_text
 from moltler.plan.scope import Block
@@ -44,7 +44,7 @@ def rewrite(bound: Bound, constants: Constants, conjuncts: Iterable[Conjunct]) -
     for node in reversed(list(bound.text.tree.find_all(exp.Bracket, exp.Overlaps, bfs=False))):
         if isinstance(node, exp.Overlaps):
             node.replace(contains(node, _type(bound, node.this)))
-        elif isinstance(node, exp.Bracket) and len(node.expressions) == 1:
+        elif len(node.expressions) == 1:
             _index(bound, constants, node)
 
 

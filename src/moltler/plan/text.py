@@ -66,7 +66,10 @@ _REFUSED_NAMES = {
 }  # fmt: skip
 _REFUSED_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
     (exp.DDL, "a statement that changes something"),
-    (exp.DML, "a statement that changes something"),
+    (exp.Insert, "a statement that changes something"),
+    (exp.Update, "a statement that changes something"),
+    (exp.Delete, "a statement that changes something"),
+    (exp.Merge, "a statement that changes something"),
     (exp.Command, "an engine command"),
     (exp.Set, "SET"),
     (exp.Pragma, "PRAGMA"),
@@ -149,11 +152,26 @@ def read_select(sql: SqlText) -> Text:
     if len(trees) != 1:
         raise error_class("SYN001")("SYN001", "expected one SELECT", span=sql.span)
     tree = trees[0]
+    _bind_method_calls(tree)
     text = Text(sql, tree)
     if not isinstance(tree, exp.Query | exp.Values):
         refuse("a statement other than SELECT", sql.span)
     _check(text)
     return text
+
+
+def _bind_method_calls(tree: exp.Expr) -> None:
+    """Make columns again of what stands before ``.upper()``: sqlglot leaves bare identifiers."""
+    for call in tree.find_all(exp.Dot):
+        if not isinstance(call.expression, exp.Func):
+            continue
+        for name in list(call.this.find_all(exp.Identifier)):
+            holder = name.parent
+            is_key = isinstance(holder, exp.Dot) and holder.expression is name
+            if not is_key and not isinstance(holder, exp.Column | exp.Alias | exp.TableAlias):
+                column = exp.Column()
+                name.replace(column)
+                column.set("this", name)
 
 
 def _syntax_error(
@@ -179,7 +197,6 @@ def _edit_tokens(sql: SqlText, tokens: list[Token]) -> list[Token]:
     while position < len(tokens):
         token = tokens[position]
         following = tokens[position + 1] if position + 1 < len(tokens) else None
-        before = result[-1] if result else None
         kind = token.token_type
         step = 1
         if kind == TokenType.PLACEHOLDER and token.text == "?":

@@ -111,6 +111,11 @@ class Child:
         return self.death is None
 
     @property
+    def is_busy(self) -> bool:
+        """Whether JavaScript may be running on behalf of a call."""
+        return any(call.is_running for call in self.calls.values())
+
+    @property
     def is_buried(self) -> bool:
         """Whether nothing is left of it."""
         return self._gone.is_set()
@@ -326,7 +331,7 @@ class Child:
 
     def _on_silence(self) -> None:
         # While a call runs its own time limit decides: a busy loop is legal until then.
-        if any(call.is_running for call in self.calls.values()):
+        if self.is_busy:
             self._ping()
         else:
             self.kill(Death("looping"))

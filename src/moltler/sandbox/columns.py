@@ -9,13 +9,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import pyarrow as pa
 
 from moltler.sandbox.frames import BadFrame, PageNote, decode
 from moltler.schema import TypeName
 
+Batch: TypeAlias = pa.RecordBatch
+"""So that nobody else here needs pyarrow."""
 MAX_ROWS = 50_000
 MAX_COLUMNS = 2_000
 _HEAD = struct.Struct("<IIII")

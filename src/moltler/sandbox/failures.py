@@ -143,6 +143,13 @@ def of_death(death: Death, call: Call, failing: Failing) -> MoltlerError:
     )
 
 
+def session_closed() -> MoltlerError:
+    """Give the error for a call that comes after the end."""
+    return error_class("JSR003")(
+        "JSR003", "the session was closed, so no handler can run", hint="open a new session"
+    )
+
+
 def of_source(thrown: Thrown, handler: Handler, entry: str) -> Problem:
     """Give the problem of a handler that does not compile or does not bind its entry."""
     # It has not been stripped of types yet, so the columns of TypeScript are right as well.

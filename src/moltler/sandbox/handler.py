@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING
 
 from moltler.errors import ErrorContext, MoltlerError, Problem, error_class
 from moltler.flow.connector import CallLimits, ResolvedConnector
@@ -16,8 +15,8 @@ from moltler.model import Action, Handler
 from moltler.ports import Transport, WriteWatch
 from moltler.sandbox.call import Call, Death
 from moltler.sandbox.child import Child
-from moltler.sandbox.columns import decode_page
-from moltler.sandbox.failures import Failing, of_death, of_source
+from moltler.sandbox.columns import Batch, decode_page
+from moltler.sandbox.failures import Failing, of_death, of_source, session_closed
 from moltler.sandbox.frames import MAX_SOURCE, BadFrame, Kind, Loaded, PageNote, Thrown
 from moltler.sandbox.pool import Pool, ask
 from moltler.sandbox.spares import Spares
@@ -25,9 +24,6 @@ from moltler.sandbox.stream import Stream, Work, run_value
 from moltler.sandbox.values import action_spec, query_spec, result_of, test_spec
 from moltler.schema import JsonValue, TypeName
 from moltler.secret import redact
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 OpenTransport = Callable[[ResolvedConnector], Transport]
 _PREVIEW = 80
@@ -59,7 +55,7 @@ class JavaScriptHandlers:
         self._checker: Child | None = None
         self._checker_idle: asyncio.TimerHandle | None = None
         self._claiming = asyncio.Lock()
-        self._closed = False
+        self._over = threading.Event()
 
     def prewarm(self) -> None:
         """Begin to start a process, without waiting for it."""
@@ -77,7 +73,8 @@ class JavaScriptHandlers:
         )
         source = f"{target.name}.{entity.name}"
         work = Work(target, entity.handler, "query", source, failing, query_spec(target, request))
-        return JavaScriptPages(self._loop, Stream(self._pool, work), work, request)
+        stream = Stream(self._pool, work)
+        return JavaScriptPages(self._loop, stream, work, request, self._over)
 
     def execute(
         self,
@@ -126,6 +123,8 @@ class JavaScriptHandlers:
                     "leave out what the handler does not need",
                 ),
             )
+        if self._over.is_set():
+            raise session_closed()
         answer, call = self._loop.run(self._check(handler, entry))
         match answer:
             case Loaded():
@@ -137,10 +136,9 @@ class JavaScriptHandlers:
 
     def close(self) -> None:
         """End every process; may be repeated."""
-        if self._closed:
-            return
-        self._closed = True
-        self._loop.run(self._close())
+        if not self._over.is_set():
+            self._over.set()
+            self._loop.run(self._close())
 
     async def _close(self) -> None:
         if self._checker_idle is not None:
@@ -149,6 +147,8 @@ class JavaScriptHandlers:
         await self._spares.close()
 
     def _value(self, work: Work) -> JsonValue:
+        if self._over.is_set():
+            raise session_closed()
         returned = self._loop.run(run_value(self._pool, work))
         try:
             return result_of(returned.payload)
@@ -180,24 +180,33 @@ class JavaScriptHandlers:
 class JavaScriptPages:
     """The pages of one query (`ports.PageStream`); made by `JavaScriptHandlers.query`."""
 
-    def __init__(self, loop: LoopThread, stream: Stream, work: Work, request: ScanRequest) -> None:
+    def __init__(
+        self,
+        loop: LoopThread,
+        stream: Stream,
+        work: Work,
+        request: ScanRequest,
+        over: threading.Event,
+    ) -> None:
         fields = request.entity.fields
         self._columns: tuple[tuple[str, TypeName], ...] = tuple(
             (p.name, p.type.name) for c in request.columns if (p := fields.find(c)) is not None
         )
         self._loop = loop
         self._stream = stream
+        self._over = over
+        """Set when the handlers are closed; their loop may then be gone."""
         self._work = work
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._rows = 0
         self._nulled = 0
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         """Give itself."""
         return self
 
-    def __next__(self) -> pa.RecordBatch:
+    def __next__(self) -> Batch:
         """Run the handler to its next page.
 
         Raises:
@@ -206,13 +215,19 @@ class JavaScriptPages:
         with self._lock:
             if self._closed.is_set():
                 raise StopIteration
+            if self._over.is_set():
+                self._closed.set()
+                raise session_closed()
             try:
                 payload = self._loop.run(self._stream.pull())
             except CancelledError:
                 self._closed.set()
                 raise StopIteration from None
+            except MoltlerError:
+                self._closed.set()
+                raise
             except BaseException:
-                # Also an interrupt: whoever waited is gone, so the handler must stop.
+                # An interrupt: whoever waited is gone, so the handler must stop.
                 self._closed.set()
                 self._loop.submit(self._stream.stop())
                 raise
@@ -226,8 +241,10 @@ class JavaScriptPages:
 
         From another thread it ends a pull that is under way.
         """
-        if not self._closed.is_set():
-            self._closed.set()
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        if not self._over.is_set():
             self._loop.run(self._stream.stop())
 
     @property
@@ -246,7 +263,7 @@ class JavaScriptPages:
             stream.has_ended,
         )
 
-    def _read(self, payload: bytes | bytearray) -> pa.RecordBatch:
+    def _read(self, payload: bytes | bytearray) -> Batch:
         try:
             page = decode_page(payload, self._columns)
         except BadFrame as bad:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from moltler.errors import error_class
 from moltler.flow.connector import ResolvedConnector
 from moltler.model import Handler
 from moltler.ports import Transport, WriteWatch
 from moltler.sandbox.call import Broken, Call, Deadline, Death
 from moltler.sandbox.child import Child
+from moltler.sandbox.failures import session_closed
 from moltler.sandbox.frames import BadFrame, Kind, Loaded, Thrown, encode_json
 from moltler.sandbox.positions import Module
 from moltler.sandbox.spares import Spares
@@ -55,7 +55,7 @@ class Instance:
         async with self._claiming:
             child = self._child
             # What a call left running must not eat the time of the next one.
-            if child and child.is_alive and (child.calls or await child.answers()):
+            if child and child.is_alive and (child.is_busy or await child.answers()):
                 return child
             self._loaded = {}
             self.modules = {}
@@ -155,9 +155,7 @@ class Pool:
             MoltlerError: The pool is closed (JSR003).
         """
         if self._is_closed:
-            raise error_class("JSR003")(
-                "JSR003", "the session was closed, so no handler can run", hint="open a new one"
-            )
+            raise session_closed()
         name = target.name.lower()
         instance = self._instances.get(name)
         if instance is None or instance.target.runtime_key != target.runtime_key:

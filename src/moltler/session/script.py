@@ -16,6 +16,7 @@ from moltler.exec.values import described, is_array, text_of, whole
 from moltler.exec.values import type_error as wrong_kind
 from moltler.flow.result import ActionResult, Done, Outcome, RowStream, Table
 from moltler.lang import ast
+from moltler.session.placing import place
 from moltler.session.raised import UserError, error_document, user_error
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class ScriptRunner:
             try:
                 yield from self._statement(statement, scope)
             except MoltlerError as error:
-                error.at(statement.span)
+                place(error, statement.span)
                 raise
 
     def _statement(self, statement: ast.Statement, scope: Scope) -> Steps:

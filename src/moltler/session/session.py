@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moltler.catalog.arguments import GivenArgument
-from moltler.errors import MoltlerError, ParseError, Source
+from moltler.errors import MoltlerError, ParseError, Source, Span
 from moltler.exec.scope import Scope
 from moltler.flow.result import ActionResult, Column, Done, Outcome, Table
 from moltler.lang import ast
 from moltler.lang.parser import parse
 from moltler.session.environment import bind_values
 from moltler.session.names import statement_name
+from moltler.session.placing import ExplainedStream, place
 from moltler.session.script import run
 from moltler.session.services import Services
 from moltler.session.statements import StatementRunner
@@ -140,16 +141,20 @@ class Session:
             outer.declare(name, value)
         scope = self._variables.around(outer)
         effects: list[str] = []
+
+        def explain(error: MoltlerError) -> None:
+            if effects:
+                error.add_note("took effect before: " + ", ".join(effects))
+
         try:
             for statement, outcome in run(
                 script.statements, scope, StatementRunner(services, values)
             ):
-                yield statement, outcome
+                yield statement, _explained(outcome, statement.span, explain)
                 if isinstance(statement, _CHANGING):
                     effects.append(" ".join(statement_name(statement)).strip())
         except MoltlerError as error:
-            if effects:
-                error.add_note("took effect before: " + ", ".join(effects))
+            explain(error)
             raise
         finally:
             self._variables.keep(scope)
@@ -206,6 +211,19 @@ class Session:
         trace: types.TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _explained(
+    outcome: Outcome | None, statement: Span, explain: Callable[[MoltlerError], None]
+) -> Outcome | None:
+    if isinstance(outcome, Table | Done | ActionResult | None):
+        return outcome
+
+    def placed(error: MoltlerError) -> None:
+        place(error, statement)
+        explain(error)
+
+    return ExplainedStream(outcome, placed)
 
 
 def _is_stream(outcome: Outcome | None) -> bool:
