@@ -65,8 +65,8 @@ def server() -> Iterator[str]:
 
 def _tree(pid: int) -> list[int]:
     found = [pid]
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # processes end while they are looked at
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
             for child in task.read_text().split():
                 found += _tree(int(child))
     return found

@@ -74,7 +74,7 @@ class Generated:
         return self.sql.ours + (self.cut.ours if self.cut else "")
 
 
-SHAPES = ("page", "join", "chain", "derived", "set", "any", "any")
+SHAPES = ("page", "page", "join", "chain", "derived", "set", "any", "any")
 """What queries are about; each of the first four is dense in what one group of rules is for."""
 
 

@@ -32,10 +32,7 @@ def test_random_queries_give_the_rows_of_plain_tables(start: int) -> None:
     worlds: dict[int, World] = {}
     for seed in range(start, min(start + CHUNK, FIRST + COUNT)):
         run_seed(seed, direct.run_directly, tally, worlds=worlds, fold=direct.fold)
-    if COUNT >= CHUNK:
-        assert tally.compared > tally.refused
-        assert tally.told > 0
-        assert tally.limits > 0
+    assert tally.compared >= tally.refused
 
 
 def test_the_fuzz_sees_many_kinds_of_plans() -> None:
@@ -46,12 +43,13 @@ def test_the_fuzz_sees_many_kinds_of_plans() -> None:
     assert tally.compared >= 90
     assert tally.rows >= 200
     assert tally.told >= 100
+    assert tally.limits >= 5
 
 
 # ── sabotage: a rule that is switched off must turn the fuzz red ─────────────────────────────────
 
 
-def _always(*_: object) -> bool:
+def _always(*_: object, **__: object) -> bool:
     return True
 
 
@@ -96,7 +94,7 @@ _RULES: dict[str, tuple[str, list[tuple[object, str, Callable[..., object]]]]] =
         [(limit, "all_handed_over", _always), (direct, "is_believed", _always)],
     ),
     "L4, order": ("page", [(limit, "keeps_order", _always)]),
-    "the second call": ("page", [(direct, "is_believed", lambda *_, **__: True)]),
+    "the second call": ("page", [(direct, "is_believed", _always)]),
     "index base": ("any", [(rewrite, "shift_index", _nothing)]),
 }
 
@@ -107,8 +105,12 @@ def test_a_rule_that_is_switched_off_is_noticed(rule: str, monkeypatch: pytest.M
     for module, name, replacement in changes:
         monkeypatch.setattr(module, name, replacement)
     worlds: dict[int, World] = {}
-    with pytest.raises(Difference):
+
+    def run() -> None:
         for seed in range(SABOTAGE):
             run_seed(
                 seed, direct.run_directly, Tally(), worlds=worlds, fold=direct.fold, shape=shape
             )
+
+    with pytest.raises(Difference):
+        run()

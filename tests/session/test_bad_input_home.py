@@ -23,6 +23,10 @@ CREATE CONNECTOR ENTITY 'shop.items' FIELDS {"id": {"type": "integer"}}
 QUERY_HANDLER '''
 async function query(config) { return await (await fetch(config.api_url + '/items')).json(); }
 ''';
+CREATE CONNECTOR ENTITY 'shop.spinning' FIELDS {"id": {"type": "integer"}}
+QUERY_HANDLER '''
+async function query(config) { await fetch(config.api_url + '/go'); for (;;); }
+''';
 REGISTER CONNECTOR TYPE 'shop';
 """
 
@@ -111,6 +115,7 @@ def stuck_server() -> Iterator[HttpServer]:
     gate = threading.Event()
     with HttpServer() as server:
         server.route("GET", "/items", Response(200, [{"id": 1}], head_gate=gate))
+        server.route("GET", "/go", {})
         yield server
         gate.set()
 
@@ -133,17 +138,26 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for the child processes")
-@pytest.mark.parametrize("arguments", [["query"], ["--json", "query"], ["query", "-o", "out.csv"]])
+@pytest.mark.parametrize(
+    ("arguments", "entity"),
+    [
+        (["query"], "items"),
+        (["--json", "query"], "items"),
+        (["query", "-o", "out.csv"], "items"),
+        (["query"], "spinning"),
+    ],
+)
 def test_ctrl_c_during_a_query_ends_everything_and_keeps_the_home(
     home: Path,
     tmp_path: Path,
     stuck_server: HttpServer,
     moltler_command: Moltler,
     arguments: list[str],
+    entity: str,
 ) -> None:
     filled(home, stuck_server.url)
     with subprocess.Popen(
-        [sys.executable, "-m", "moltler", *arguments, "SELECT * FROM c.items"],
+        [sys.executable, "-m", "moltler", *arguments, f"SELECT * FROM c.{entity}"],
         env=moltler_command.environment,
         cwd=tmp_path,
         stdout=subprocess.PIPE,
@@ -154,10 +168,9 @@ def test_ctrl_c_during_a_query_ends_everything_and_keeps_the_home(
         children = children_of(running.pid)
         assert children
         os.kill(running.pid, signal.SIGINT)
-        stdout, stderr = running.communicate(timeout=20)
+        _, stderr = running.communicate(timeout=20)
     assert running.returncode == 130
     assert stderr == "interrupted\n"
-    assert stdout.strip() in {"", stdout.strip()}
     assert not [pid for pid in children if is_running(pid)]
     assert not list(tmp_path.glob("out.csv*"))
     with moltler.connect(home) as session:

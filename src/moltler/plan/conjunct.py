@@ -114,7 +114,6 @@ def own_nodes(node: exp.Expr | None) -> Iterator[exp.Expr]:
 
 def shown_text(node: exp.Expr, constants: Constants) -> str:
     """Give a condition as normalised SQL with its constants, without table names."""
-
     # A parent of its own, so that the root can be replaced like any part.
     holder = exp.Paren(this=node.copy())
     for part in reversed(list(holder.find_all(exp.Column, exp.Overlaps, exp.Placeholder))):

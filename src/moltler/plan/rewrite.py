@@ -95,7 +95,8 @@ def _give_alias(projection: exp.Expr, name: str) -> None:
 def _last_segment(node: exp.Expr) -> str | None:
     while isinstance(node, exp.Paren):
         node = node.this
-    return node.expression.name if isinstance(node, exp.Dot) else None
+    is_key = isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier)
+    return node.expression.name if is_key else None
 
 
 def _as_written(node: exp.Expr) -> str:
