@@ -14,7 +14,7 @@ from fuzz.generate import Generated, Generator
 from fuzz.habits import HABITS, every_operator, handler
 from fuzz.world import VARIABLES, World, make_world
 from moltler.errors import MoltlerError
-from moltler.flow.scan import QueryPlan
+from moltler.flow.scan import QueryPlan, ScanRequest
 from moltler.plan.planner import plan_select
 from support.handlers import PythonHandlers, Table, entity
 from support.planning import NOW, FixedTables, FixedVariables, sql_text
@@ -38,13 +38,18 @@ class Difference(Exception):  # noqa: N818 - what it is
     truth: object = None
 
     def __str__(self) -> str:
-        scans = "\n".join(f"    {s}" for s in (self.plan.scans if self.plan else ()))
+        scans = "\n".join(_told(s) for s in (self.plan.scans if self.plan else ()))
         planned = f"{self.plan.sql}  {dict(self.plan.parameters)}" if self.plan else "-"
         return (
             f"seed {self.seed}: {self.what}\n  query {self.sql}\n  truth {self.truth_sql}\n"
             f"  plan  {planned}\n{scans}\n  habits {self.habits}\n  ours  {self.ours}\n"
             f"  truth {self.truth}"
         )
+
+
+def _told(scan: ScanRequest) -> str:
+    told = f"where {list(scan.where)} order {list(scan.order_by)} limit {scan.limit}"
+    return f"    {scan.scan} {scan.entity.name} {told} claimed {scan.limit_is_claimed}"
 
 
 @dataclass

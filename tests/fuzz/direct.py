@@ -139,3 +139,11 @@ def _register(request: ScanRequest, table: pa.Table) -> None:
     _CONNECTION.execute(
         f'CREATE OR REPLACE TEMP VIEW "{request.scan}" AS SELECT {", ".join(shown)} FROM "{name}"'
     )
+
+
+def described(plan: QueryPlan) -> list[str]:
+    """Give the names of a plan's columns, as DuckDB has them, after `run_directly`."""
+    cursor = _CONNECTION.execute(plan.sql, _used(plan.sql, plan.parameters))
+    names = [column[0] for column in cursor.description or ()]
+    cursor.fetchall()
+    return names

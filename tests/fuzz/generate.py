@@ -161,7 +161,8 @@ class Generator:
         scope = self._columns(entity, alias)
         where = same("")
         if r.random() < 0.8:
-            leaves = [self._leaf(scope) for _ in range(r.choice([1, 1, 2]))]
+            make = self._simple if r.random() < 0.7 else self._leaf
+            leaves = [make(scope) for _ in range(r.choice([1, 1, 2]))]
             where = put(" WHERE {}", joined(" AND ", leaves))
         keys = self._scalars(scope, r.randint(1, 3))
         shown = joined(", ", [k.sql for k in keys])
@@ -181,7 +182,7 @@ class Generator:
         if kind < 0.35 and arrays:
             return self._cut(put("SELECT unnest({}) {}", r.choice(arrays).sql, body))
         sorted_by: tuple[int, ...] = ()
-        if r.random() < 0.5:
+        if r.random() < 0.35:
             marks = [r.choice(["", "", " DESC", " NULLS FIRST"]) for _ in keys]
             order = [put("{}" + m, k.sql) for k, m in zip(keys, marks, strict=True)]
             if r.random() < 0.2 and keys[0].type == "integer":

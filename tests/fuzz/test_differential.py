@@ -9,12 +9,13 @@ prints its seed; ``MOLTLER_FUZZ=1 MOLTLER_FUZZ_SEED=<seed>`` repeats it alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from fuzz import direct
 from fuzz.compare import Difference, Tally, run_seed
+from fuzz.engine import EngineRun
 from fuzz.world import World
 from moltler.plan import limit, planner, pushdown, rewrite
 from moltler.plan.scope import Block, JoinStep, Scan, Source
@@ -26,12 +27,19 @@ SABOTAGE = 400
 """Queries within which a switched-off rule must be noticed."""
 
 
+@pytest.fixture(scope="module")
+def engine() -> Iterator[EngineRun]:
+    run = EngineRun()
+    yield run
+    run.close()
+
+
 @pytest.mark.parametrize("start", range(FIRST, FIRST + COUNT, CHUNK))
-def test_random_queries_give_the_rows_of_plain_tables(start: int) -> None:
+def test_random_queries_give_the_rows_of_plain_tables(start: int, engine: EngineRun) -> None:
     tally = Tally()
     worlds: dict[int, World] = {}
     for seed in range(start, min(start + CHUNK, FIRST + COUNT)):
-        run_seed(seed, direct.run_directly, tally, worlds=worlds, fold=direct.fold)
+        run_seed(seed, engine.run, tally, worlds=worlds, fold=engine.fold)
     assert tally.compared >= tally.refused
 
 

@@ -277,3 +277,14 @@ def test_a_dry_run_changes_and_sends_nothing(
     assert not (home / "catalog.db").exists()
     with pytest.raises(moltler.PlanError, match="no column `nme`"):
         session.dry_run(Source("s.moltler", f"{definition}SELECT nme FROM s.items;"))
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT id, extra, tags FROM s.items", "SELECT id, extra, tags, extra.n FROM s.items"]
+)
+def test_documents_are_the_same_passed_on_or_looked_into(shop: moltler.Session, sql: str) -> None:
+    rows = list(shop.execute(f"{sql} ORDER BY id LIMIT 3").rows())
+    assert [row[:3] for row in rows] == [
+        (n, {"big": 2**60 + n, "n": n}, ["a", str(n)]) for n in range(3)
+    ]
+    assert shop.execute(f"{sql} LIMIT 1").columns[1].type == "document"

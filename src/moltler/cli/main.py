@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import io
-import os
 import sys
 from collections.abc import Sequence
 
 import click
 
 from moltler.cli.base import Settings, as_sequence, examples, global_options
-from moltler.errors import InternalError, MoltlerError, ParseError, PlanError, near_match
+from moltler.errors import MoltlerError, ParseError, PlanError, near_match
 
 VERSION = "0.1.0"
 
@@ -147,12 +145,16 @@ def run(arguments: list[str]) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; that is no failure.
-        _forget_output()
+        from moltler.cli.output import forget_output
+
+        forget_output()
         return 0
     except Exception as error:
         if settings().verbose:
             raise
-        return _report(_internal_error(error), settings())
+        from moltler.cli.output import internal_error
+
+        return _report(internal_error(error), settings())
     return 0
 
 
@@ -163,26 +165,10 @@ def _accept_any_character() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _forget_output() -> None:
-    # What is still buffered would fail once more when the interpreter flushes it at exit.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
 def _usage_error(error: click.UsageError) -> MoltlerError:
     command = error.ctx.command_path if error.ctx else "moltler"
     message = error.format_message().rstrip(".")
     return ParseError("SYN900", message[:1].lower() + message[1:], hint=f"see `{command} --help`")
-
-
-def _internal_error(error: Exception) -> MoltlerError:
-    return InternalError(
-        "INT001",
-        f"a fault of Moltler itself: {type(error).__name__}: {error}",
-        hint="run again with -v for the traceback, and please report it",
-    )
 
 
 def _report(error: MoltlerError, settings: Settings) -> int:

@@ -6,11 +6,11 @@ import io
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
 
-from moltler.errors import MoltlerError, ParseError
+from moltler.errors import InternalError, MoltlerError, ParseError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +44,15 @@ def print_failure(error: MoltlerError, *, as_json: bool, color: bool | None = No
 
     wanted = wants_color(sys.stderr) if color is None else color
     print_error(stderr_console(color=wanted), error)
+
+
+def internal_error(error: Exception) -> InternalError:
+    """Give a fault of ours as users see it."""
+    return InternalError(
+        "INT001",
+        f"a fault of Moltler itself: {type(error).__name__}: {error}",
+        hint="run again with -v for the traceback, and please report it",
+    )
 
 
 class Printer:
@@ -155,7 +164,7 @@ class Printer:
             if self._format != "table" and isinstance(sys.stdout, io.TextIOWrapper):
                 # Programs read UTF-8, whatever a terminal of this machine would show.
                 sys.stdout.reconfigure(encoding="utf-8")
-            with _explained("standard output"):
+            with _standard_output():
                 yield sys.stdout
                 sys.stdout.flush()
             return
@@ -168,7 +177,7 @@ class Printer:
     @contextmanager
     def _byte_stream(self) -> Generator[BinaryIO, None, None]:
         if self._path is None:
-            with _explained("standard output"):
+            with _standard_output():
                 yield sys.stdout.buffer
                 sys.stdout.buffer.flush()
             return
@@ -196,24 +205,37 @@ def _tail(result: Result) -> Iterator[tuple[str, object]]:
 
 
 @contextmanager
-def _explained(where: str) -> Generator[None, None, None]:
+def _standard_output() -> Generator[None, None, None]:
     try:
         yield
     except BrokenPipeError:
         # The reader has what it wanted; that is no failure.
         raise
     except OSError as error:
-        raise ParseError(
-            "SYN900", f"cannot write {where}: {error.strerror}", hint="check where it goes"
-        ) from error
+        forget_output()
+        raise _unwritable("standard output", error) from error
+
+
+def forget_output() -> None:
+    """Drop what is still buffered for stdout, so that the flush at exit cannot fail again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _unwritable(where: str, error: OSError) -> ParseError:
+    message = f"cannot write {where}: {error.strerror}"
+    return ParseError("SYN900", message, hint="check the path and the space on the disk")
 
 
 @contextmanager
 def _replacing(path: Path) -> Generator[Path, None, None]:
     draft = path.with_name(path.name + ".tmp")
-    with _explained(f"`{path}`"):
-        try:
-            yield draft
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+    try:
+        yield draft
+        draft.replace(path)
+    except OSError as error:
+        raise _unwritable(f"`{path}`", error) from error
+    finally:
+        draft.unlink(missing_ok=True)

@@ -47,7 +47,8 @@ def set_secret(context: click.Context, *, name: str, value: str | None) -> None:
 def _read_value(name: str) -> str:
     if sys.stdin.isatty():
         return str(click.prompt(f"Value of {name}", hide_input=True, err=True))
-    text = sys.stdin.read()
+    # Bytes that are no text are refused where secrets are kept, whatever the locale is.
+    text = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
     # One line end is how shells end a line; it is not part of the secret.
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:

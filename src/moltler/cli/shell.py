@@ -10,12 +10,10 @@ import click
 from moltler.cli.base import Command, settings_of
 from moltler.cli.files import read_script
 from moltler.cli.opening import open_session, run_script
-from moltler.cli.output import Printer, print_failure, wants_color
+from moltler.cli.output import Printer, internal_error, print_failure, wants_color
 from moltler.errors import MoltlerError, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prompt_toolkit import PromptSession
 
     from moltler.session.session import Session
@@ -27,7 +25,9 @@ Statements end with ; and may take several lines.
   SHOW CONNECTOR my_shop ENTITIES;      its tables
   DESCRIBE my_shop.items;               their fields
   SELECT * FROM my_shop.items LIMIT 5;  rows
-  EXPLAIN ...                           `moltler explain CODE` explains an error
+  CONNECTOR_EXEC my_shop.items.create(name => 'Lamp');   an action
+
+`moltler explain CODE`, outside of the shell, explains an error.
 
 help, clear, history and exit are words of the shell. Tab completes, Ctrl-C drops the line or
 stops a query, Ctrl-D leaves. Variables live until you leave.
@@ -48,16 +48,6 @@ def command(context: click.Context) -> None:
         # A pipe is a script: its first error ends it and is the exit status.
         run_script(context, session, read_script("-"), printer)
         return
-    for text in _typed(session):
-        try:
-            run_script(context, session, Source("<shell>", text), printer)
-        except MoltlerError as error:
-            print_failure(error, as_json=settings.json)
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-
-
-def _typed(session: Session) -> Iterator[str]:
     from moltler.cli.prompt import open_prompt
 
     prompt = open_prompt(session)
@@ -65,23 +55,53 @@ def _typed(session: Session) -> Iterator[str]:
     while True:
         try:
             text = prompt.prompt("moltler> ").strip()
-        except KeyboardInterrupt:
-            continue
+            if _is_farewell(text):
+                return
+            if not _is_answered(text, prompt):
+                _run(context, session, printer, text)
         except EOFError:
             return
-        match text.rstrip(";").strip().lower():
-            case "":
-                continue
-            case "exit" | "quit":
-                return
-            case "help":
-                click.echo(_HELP)
-            case "clear":
-                click.clear()
-            case "history":
-                _print_history(prompt)
-            case _:
-                yield text
+        except KeyboardInterrupt:
+            # Whatever it stopped, the shell goes on.
+            continue
+
+
+def _run(context: click.Context, session: Session, printer: Printer, text: str) -> None:
+    settings = settings_of(context)
+    try:
+        run_script(context, session, Source("<shell>", text), printer)
+    except MoltlerError as error:
+        print_failure(error, as_json=settings.json)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+    except Exception as error:
+        if settings.verbose:
+            raise
+        print_failure(internal_error(error), as_json=settings.json)
+
+
+def _is_farewell(text: str) -> bool:
+    return _word(text) in {"exit", "quit"}
+
+
+def _is_answered(text: str, prompt: PromptSession[str]) -> bool:
+    """Do what a word of the shell says; tell whether the text was one, or nothing."""
+    match _word(text):
+        case "":
+            pass
+        case "help":
+            click.echo(_HELP)
+        case "clear":
+            click.clear()
+        case "history":
+            _print_history(prompt)
+        case _:
+            return False
+    return True
+
+
+def _word(text: str) -> str:
+    return text.rstrip(";").strip().lower()
 
 
 def _print_history(prompt: PromptSession[str]) -> None:

@@ -89,6 +89,11 @@ def border_column(name: str, engine_type: object) -> BorderColumn:
             return BorderColumn(name, "string", pa.string(), _TEXT)
 
 
+def json_column(name: str, type_: TypeName) -> BorderColumn:
+    """Give how a column leaves that is the JSON text of a document, an array or any value."""
+    return BorderColumn(name, type_, pa.string())
+
+
 def _array(name: str, spelled: str) -> BorderColumn:
     element = _LISTED.get(spelled.removesuffix("[]"))
     if element is None:

@@ -17,7 +17,8 @@ import duckdb
 import pyarrow as pa
 
 from moltler.errors import MoltlerError, error_class, near_match
-from moltler.exec.border import BorderColumn, border_column, cells, to_border
+from moltler.exec.border import BorderColumn, border_column, cells, json_column, to_border
+from moltler.schema import TypeName
 
 T = TypeVar("T")
 
@@ -204,18 +205,30 @@ class Connection:
         )
         self._views.append(name)
 
-    def query(self, sql: str, parameters: Mapping[str, object]) -> Query:
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, object],
+        documents: Mapping[int, TypeName] | None = None,
+    ) -> Query:
         """Bind a SELECT; nothing runs before its batches are asked for.
+
+        Args:
+            sql: The SELECT.
+            parameters: Values for its ``$name``.
+            documents: Columns that are JSON text, by position, and what they are outside.
 
         Raises:
             MoltlerError: The SQL cannot run as written.
         """
+        texts = documents or {}
         with _translated(self._raw):
             wanted = self._wanted(sql, parameters)
             relation = self._raw.sql(sql, params=wanted)
+            names = unique_names(relation.columns)
             columns = tuple(
-                border_column(name, type_)
-                for name, type_ in zip(unique_names(relation.columns), relation.types, strict=True)
+                json_column(name, texts[i]) if i in texts else border_column(name, type_)
+                for i, (name, type_) in enumerate(zip(names, relation.types, strict=True))
             )
             if any(c.cast for c in columns):
                 numbered = [f"c{i}" for i in range(len(columns))]

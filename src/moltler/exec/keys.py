@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable
 
 _GENERATION = 250_000
 """Keys in one generation; two are kept, so memory does not grow with the scan."""
@@ -21,20 +21,25 @@ class SeenKeys:
         self._young: set[Hashable] = set()
         self._old: set[Hashable] = set()
 
-    def add(self, keys: Iterable[Hashable]) -> tuple[int, Hashable | None]:
+    def add(self, keys: Collection[Hashable]) -> tuple[int, Hashable | None]:
         """Remember keys; tell how many of them are new, and one that is not.
 
         Returns:
             The count, and the first repeated key or ``None``.
         """
-        new = 0
-        repeated: Hashable | None = None
+        fresh = set(keys)
+        fresh -= self._young
+        fresh -= self._old
+        repeated = None if len(fresh) == len(keys) else self._repeated(keys)
+        self._young |= fresh
+        if len(self._young) >= self._generation:
+            self._young, self._old = set(), self._young
+        return len(fresh), repeated
+
+    def _repeated(self, keys: Collection[Hashable]) -> Hashable | None:
+        here: set[Hashable] = set()
         for key in keys:
-            if key in self._young or key in self._old:
-                repeated = key if repeated is None else repeated
-                continue
-            self._young.add(key)
-            new += 1
-            if len(self._young) >= self._generation:
-                self._young, self._old = set(), self._young
-        return new, repeated
+            if key in here or key in self._young or key in self._old:
+                return key
+            here.add(key)
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import accumulate, chain
@@ -311,8 +311,3 @@ _ITEM_READERS: Mapping[str, Callable[[object], object]] = {
     "timestamp": _moment,
     "date": _day,
 }
-
-
-def rows_of(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[tuple[object, ...]]:
-    """Give the values of some columns, row by row."""
-    return zip(*(batch.column(n).to_pylist() for n in names), strict=True)

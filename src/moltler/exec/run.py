@@ -139,7 +139,8 @@ class SelectRows:
             # A sort reads to the end of a generator, which a claimed order makes needless.
             if request.limit is not None and (request.order_by or not request.limit_is_claimed):
                 self._wait(partial(self._verify, scan, request.limit))
-        self._query = self._connection.query(self._plan.sql, self._plan.parameters)
+        plan = self._plan
+        self._query = self._connection.query(plan.sql, plan.parameters, plan.through)
         self._batches = self._query.batches()
 
     def own(self, cleanup: ExitStack) -> None:
@@ -237,7 +238,8 @@ class SelectRows:
 
     def _register(self, scan: ScanSource, source: ScanSource | _Kept | _Unlimited) -> None:
         names = [p.name for p in scan.columns]
-        self._connection.register(scan.request.scan, source, variants(scan.columns), names)
+        looked_into = [p for p in scan.columns if p.name not in scan.request.through]
+        self._connection.register(scan.request.scan, source, variants(looked_into), names)
 
 
 class _Kept:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 
 import pyarrow as pa
 
 from moltler.errors import ErrorContext, MoltlerError, error_class
 from moltler.exec.keys import SeenKeys
-from moltler.exec.pages import PageReader, rows_of, scan_schema
+from moltler.exec.pages import PageReader, scan_schema
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.scan import IncompleteReason, ScanOutcome, ScanRequest, Warning
 from moltler.ports import Clock, Handlers, PageStream
@@ -164,8 +164,9 @@ class ScanSource:
         if nulled:
             self._warn("values_nulled", f"{nulled} value(s) did not fit their fields and are NULL")
         if progress.repeated is not None:
-            key = ", ".join(str(part) for part in progress.repeated)
-            self._warn("duplicate_key", f"the primary key {key} was delivered more than once")
+            key = progress.repeated
+            shown = ", ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+            self._warn("duplicate_key", f"the primary key {shown} was delivered more than once")
 
     def _warn(self, code: str, message: str) -> None:
         self._warnings.append(Warning(code, message, self.label))
@@ -213,6 +214,12 @@ def _shown(request: ScanRequest) -> tuple[Property, ...]:
     return tuple(sorted(plain, key=lambda p: not p.primary_key)[:1])
 
 
+def _keys_of(batch: pa.RecordBatch, names: tuple[str, ...]) -> list[Hashable]:
+    if len(names) == 1:
+        return list(batch.column(names[0]).to_pylist())
+    return list(zip(*(batch.column(n).to_pylist() for n in names), strict=True))
+
+
 class _Progress:
     """Watches that pages bring new primary keys (JSR008)."""
 
@@ -221,7 +228,7 @@ class _Progress:
         self._label = label
         self._seen = SeenKeys()
         self._stale = 0
-        self.repeated: tuple[object, ...] | None = None
+        self.repeated: Hashable | None = None
 
     def check(self, batch: pa.RecordBatch) -> None:
         """Look at the keys of one page.
@@ -231,9 +238,9 @@ class _Progress:
         """
         if not self._names or not batch.num_rows:
             return
-        new, repeated = self._seen.add(rows_of(batch, self._names))
+        new, repeated = self._seen.add(_keys_of(batch, self._names))
         if repeated is not None and self.repeated is None:
-            self.repeated = repeated if isinstance(repeated, tuple) else (repeated,)
+            self.repeated = repeated
         self._stale = 0 if new else self._stale + 1
         if self._stale >= _PAGES_WITHOUT_PROGRESS:
             raise error_class("JSR008")(

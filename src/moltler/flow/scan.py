@@ -8,6 +8,7 @@ from typing import Literal
 
 from moltler.flow.predicate import OrderKey, Predicate, Scalar
 from moltler.model import Entity
+from moltler.schema import TypeName
 
 IncompleteReason = Literal["page_cap", "possibly_incomplete"]
 
@@ -51,6 +52,8 @@ class ScanRequest:
     """The conditions contradict each other, or LIMIT is 0: no rows, and no call."""
     local: tuple[LocalConjunct, ...] = ()
     """Conditions over this scan that were not handed over, for EXPLAIN."""
+    through: frozenset[str] = frozenset()
+    """Documents that the SQL only passes on, by declared name: they stay JSON text."""
     limit_rule: str | None = None
     """``L1`` to ``L6``: what forbids to hand over the LIMIT there is; ``None`` if it is handed
     over or there is none."""
@@ -91,3 +94,5 @@ class QueryPlan:
     """Values bound to ``$name`` in `sql`."""
     scans: tuple[ScanRequest, ...]
     warnings: tuple[Warning, ...] = ()
+    through: Mapping[int, TypeName] = field(default_factory=dict[int, TypeName])
+    """Columns of the result, by position, that are JSON text of such documents."""

@@ -120,7 +120,6 @@ def shown_text(node: exp.Expr, constants: Constants) -> str:
         match part:
             case exp.Column():
                 part.set("table", None)
-                part.this.set("quoted", not part.name.isidentifier())
             case exp.Overlaps():
                 sides = [part.this, part.expression]
                 part.replace(exp.Anonymous(this="contains", expressions=sides))
@@ -128,6 +127,8 @@ def shown_text(node: exp.Expr, constants: Constants) -> str:
                 constant = constants.of(part)
                 if constant is not None:
                     part.replace(literal(constant.value))
+    for name in holder.find_all(exp.Identifier):
+        name.set("quoted", not name.name.isidentifier())
     return holder.this.sql(DIALECT)
 
 

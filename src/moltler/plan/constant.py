@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
@@ -52,6 +52,8 @@ class Constants:
 
     parameters: Mapping[str, object]
     fold: Fold | None = None
+    _known: dict[str, Constant | None] = field(default_factory=dict[str, "Constant | None"])
+    # By SQL: the same expression is asked about several times, and the engine is slow to ask.
 
     def of(self, node: exp.Expr) -> Constant | None:
         """Give the value of an expression, or ``None`` if it is not a known constant."""
@@ -106,9 +108,16 @@ class Constants:
                 return None
             if isinstance(part, exp.Anonymous) and str(part.this).lower() in _VOLATILE:
                 return None
-        used = {p.name: self.parameters[p.name] for p in node.find_all(exp.Placeholder)}
+        sql = node.sql(DIALECT)
+        if sql not in self._known:
+            used = {p.name: self.parameters[p.name] for p in node.find_all(exp.Placeholder)}
+            self._known[sql] = self._evaluated(self.fold, sql, used)
+        return self._known[sql]
+
+    @staticmethod
+    def _evaluated(fold: Fold, sql: str, used: Mapping[str, object]) -> Constant | None:
         try:
-            return Constant(self.fold(node.sql(DIALECT), used))
+            return Constant(fold(sql, used))
         except MoltlerError:
             # The engine will say the same, with its place, if it ever evaluates the expression.
             return None

@@ -358,19 +358,12 @@ def parts_of(node: exp.Expr) -> list[exp.Identifier] | None:
 
 
 def _is_named(source: Source, lowered: tuple[str, ...]) -> bool:
-    if len(lowered) == 1:
-        if source.alias.lower() == lowered[0]:
-            return True
-        return (
-            source.entity_name is not None
-            and source.scan is not None
-            and source.scan.connector.lower() == lowered[0]
-        )
-    return (
-        source.entity_name is not None
-        and source.scan is not None
-        and (source.scan.connector.lower(), source.entity_name.lower()) == lowered
-    )
+    if len(lowered) == 1 and source.alias.lower() == lowered[0]:
+        return True
+    if source.entity_name is None or source.scan is None:
+        return False
+    connector, entity = source.scan.connector.lower(), source.entity_name.lower()
+    return lowered in {(connector,), (entity,), (connector, entity)}
 
 
 def _member(value: object, key: str, span: Span) -> object:

@@ -23,6 +23,7 @@ from moltler.plan.pushdown import Pushed, equalities, is_null_supplied, push_dow
 from moltler.plan.rewrite import rewrite
 from moltler.plan.scope import Block, Ref, Scan
 from moltler.plan.text import DIALECT, read_select
+from moltler.plan.through import passed_through
 
 
 def plan_select(
@@ -59,9 +60,14 @@ def plan_select(
         scan, limit = sole_scan(block), plan_limit(bound, constants, pushed, block)
         if scan is not None and limit is not None:
             limits[scan] = (block, limit)
+    through, columns = passed_through(bound)
     rewrite(bound, constants, pushed.conjuncts)
-    requests = tuple(_request(scan, pushed, limits.get(scan)) for scan in bound.scans)
-    return QueryPlan(bound.text.tree.sql(DIALECT), dict(bound.parameters), requests, warnings)
+    requests = tuple(
+        replace(_request(scan, pushed, limits.get(scan)), through=through.get(scan, frozenset()))
+        for scan in bound.scans
+    )
+    text = bound.text.tree.sql(DIALECT)
+    return QueryPlan(text, dict(bound.parameters), requests, warnings, columns)
 
 
 def plan_query(

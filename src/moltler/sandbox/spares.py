@@ -10,7 +10,7 @@ from moltler.loop import LoopThread
 from moltler.sandbox.call import Death
 from moltler.sandbox.child import Child, Times
 
-SPARES = 2
+SPARES = 1
 _USUAL_MEMORY_MB = CallLimits().memory_mb
 
 
