@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from moltler.errors import Problem
 from moltler.flow.connector import ResolvedConnector
@@ -93,6 +93,24 @@ class PageStream(Protocol):
     @property
     def outcome(self) -> ScanOutcome:
         """What is known so far; final after the last page or `close`."""
+        ...
+
+
+class ActionLog(Protocol):
+    """Where the executions of actions are noted before and after they happen."""
+
+    def open(self, connector: str, action: str, parameters: str) -> int:
+        """Note that an action is about to run (PENDING) and give the id of its row."""
+        ...
+
+    def mark_sent(self, record: int) -> None:
+        """Note, durably, that a request which may change something begins to leave (SENT)."""
+        ...
+
+    def close(
+        self, record: int, outcome: Literal["OK", "FAILED", "UNKNOWN"], error: str | None = None
+    ) -> None:
+        """Note how an action ended."""
         ...
 
 

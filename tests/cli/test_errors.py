@@ -54,13 +54,13 @@ def test_error_is_json_whenever_the_output_is(cli: Cli, arguments: list[str]) ->
 
 
 def test_error_as_text_shows_the_line_and_a_caret_below_the_token(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "a.moltler").write_text("SELECT 1;\nCREATE CONECTOR TYPE 'shop';\n")
+    (tmp_path / "a.moltler").write_text("SELECT 1;\nCREATE CONNECTR TYPE 'shop';\n")
     ran = cli("run", "a.moltler")
     assert ran.status == 2
     lines = ran.stderr.splitlines()
     assert lines[0].startswith("error[SYN001]: ")
     assert lines[1] == "  --> a.moltler:2:8"
-    assert lines[2] == "   | CREATE CONECTOR TYPE 'shop';"
+    assert lines[2] == "   | CREATE CONNECTR TYPE 'shop';"
     assert lines[3] == "   |        ^^^^^^^^"
     assert lines[-1] == "hint: did you mean CONNECTOR?"
 
@@ -94,7 +94,7 @@ def test_all_problems_of_a_definition_are_shown_and_listed(shop: Cli) -> None:
         (["query", "SELECT 1; SELECT 2"], 2),
         (["query", "-f", "xml", "SELECT 1"], 2),
         (["query", "-f", "csv", "-o", "no/such/folder", "SELECT 1"], 2),
-        (["qury"], 2),
+        (["quer"], 2),
         (["--nope"], 2),
         (["run", "missing.moltler"], 2),
         (["secrets"], 2),
@@ -132,7 +132,7 @@ def test_json_that_fails_half_way_ends_its_line(shop: Cli, api: HttpServer) -> N
 
 
 def test_misspelled_command_is_met_with_the_near_one(cli: Cli) -> None:
-    assert "did you mean `moltler query`?" in cli("qury").stderr
+    assert "did you mean `moltler query`?" in cli("quer").stderr
 
 
 def test_text_that_is_not_utf8_is_refused_with_its_place(cli: Cli) -> None:

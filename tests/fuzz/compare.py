@@ -84,7 +84,7 @@ def run_seed(
         worlds[number] = make_world(Random(f"world {number}"))
     world = worlds[number]
     random = Random(f"query {seed}")
-    made = Generator(world, random, shape).query()
+    made = Generator(world, random, shape=shape).query()
     truth = _truth(world.truth, made)
     if truth is None:
         tally.refused += 1

@@ -88,6 +88,7 @@ _RULES: dict[str, tuple[str, list[tuple[object, str, Callable[..., object]]]]] =
     "P1, null-supplied tables": ("join", [(pushdown, "is_null_supplied", _never)]),
     "P2 and P3, sides of ON": ("join", [(pushdown, "may_push_from_on", _always)]),
     "P3, earlier outer joins": ("chain", [(pushdown, "is_null_supplied", _only_from_where)]),
+    "P3, commas": ("chain", [(pushdown, "is_behind_comma", _never)]),
     "P4, FULL JOIN": ("join", [(pushdown, "may_push_from_on", _full_like_inner)]),
     "P5, LIMIT, windows, DISTINCT ON": ("derived", [(pushdown, "is_barrier", _never)]),
     "P5, keys of GROUP BY": ("derived", [(pushdown, "is_key", _always)]),

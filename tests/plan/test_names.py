@@ -68,12 +68,12 @@ def test_every_reference_is_a_scan_of_its_own() -> None:
         ("SELECT * FROM shop.itemz", "CAT002", "did you mean `shop.items`?"),
         ("SELECT * FROM shpo", "CAT002", "did you mean an entity of `shop`?"),
         ("SELECT * FROM shop", "CAT002", "name one: `shop.items`"),
-        ("SELECT nam FROM shop.items", "PLN002", "did you mean `name`?"),
+        ("SELECT nme FROM shop.items", "PLN002", "did you mean `name`?"),
         ("SELECT o.itemid FROM shop.orders o", "PLN002", "did you mean `item_id`?"),
         ("SELECT itms.id FROM shop.items", "PLN002", "did you mean `items.id`?"),
         ("SELECT id FROM shop.items i, shop.orders o", "PLN008", "write `i.id`"),
         ("SELECT @nme FROM shop.items", "PLN003", "did you mean `@name`?"),
-        ("SELECT creatd", "PLN003", "did you mean `created`?"),
+        ("SELECT creation", "PLN003", "did you mean `created`?"),
         ("SELECT x.* FROM shop.items i", "PLN002", ""),
     ],
 )
@@ -84,7 +84,7 @@ def test_unknown_names_come_with_the_nearest(text: str, code: str, part: str) ->
 
 
 def test_errors_point_at_the_name_in_the_script() -> None:
-    error = _refused("SELECT id,\n  nam\nFROM shop.items", before="SET x = 1;\n")
+    error = _refused("SELECT id,\n  nme\nFROM shop.items", before="SET x = 1;\n")
     assert (error.line, error.column) == (3, 3)
 
 

@@ -125,11 +125,11 @@ def test_it_may_do_without_clauses_and_with_into() -> None:
 
 def test_its_errors_point_into_the_script() -> None:
     with pytest.raises(MoltlerError) as caught:
-        _query("PRINT 1;\nQUERY tracker.repos\n  WHERE nam = 'a'")
+        _query("PRINT 1;\nQUERY tracker.repos\n  WHERE nme = 'a'")
     assert (caught.value.code, caught.value.line, caught.value.column) == ("PLN002", 3, 9)
 
 
 def test_its_errors_point_at_the_statement_where_clauses_are_out_of_order() -> None:
     with pytest.raises(MoltlerError) as caught:
-        _query("PRINT 1;\nQUERY tracker.repos LIMIT 1 WHERE nam = 'a'")
+        _query("PRINT 1;\nQUERY tracker.repos LIMIT 1 WHERE nme = 'a'")
     assert (caught.value.code, caught.value.line, caught.value.column) == ("PLN002", 2, 1)

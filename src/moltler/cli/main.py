@@ -149,12 +149,10 @@ def run(arguments: list[str]) -> int:
 
         forget_output()
         return 0
-    except Exception as error:
-        if settings().verbose:
-            raise
-        from moltler.cli.output import internal_error
+    except Exception as error:  # noqa: BLE001 - whatever it is, users get a sentence and status 70
+        from moltler.cli.output import print_fault
 
-        return _report(internal_error(error), settings())
+        return print_fault(error, settings())
     return 0
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, TextIO
 
+from moltler.cli.base import Settings
 from moltler.errors import InternalError, MoltlerError, ParseError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from moltler.exec.result import Outcome, Result
     from moltler.flow.scan import Warning
+    from moltler.render.text import Console
 
 Format = Literal["table", "json", "ndjson", "csv", "markdown", "parquet", "arrow"]
 FORMATS: tuple[Format, ...] = ("table", "json", "ndjson", "csv", "markdown", "parquet", "arrow")
@@ -46,13 +47,17 @@ def print_failure(error: MoltlerError, *, as_json: bool, color: bool | None = No
     print_error(stderr_console(color=wanted), error)
 
 
-def internal_error(error: Exception) -> InternalError:
-    """Give a fault of ours as users see it."""
-    return InternalError(
+def print_fault(error: Exception, settings: Settings) -> int:
+    """Print a fault of ours, with its traceback if asked for, and give the exit status."""
+    if settings.verbose:
+        traceback.print_exception(error)
+    fault = InternalError(
         "INT001",
         f"a fault of Moltler itself: {type(error).__name__}: {error}",
         hint="run again with -v for the traceback, and please report it",
     )
+    print_failure(fault, as_json=settings.json)
+    return fault.exit_code
 
 
 class Printer:
@@ -163,14 +168,14 @@ class Printer:
         if self._path is None:
             if self._format != "table" and isinstance(sys.stdout, io.TextIOWrapper):
                 # Programs read UTF-8, whatever a terminal of this machine would show.
-                sys.stdout.reconfigure(encoding="utf-8")
+                sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
             with _standard_output():
                 yield sys.stdout
                 sys.stdout.flush()
             return
         with (
             _replacing(self._path) as draft,
-            draft.open("w", encoding="utf-8", newline="") as stream,
+            draft.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
         ):
             yield stream
 

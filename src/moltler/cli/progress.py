@@ -22,7 +22,7 @@ from moltler.schema import JsonValue
 if TYPE_CHECKING:
     import types
 
-    import pyarrow as pa
+    from moltler.flow.result import Page
 
 _PATIENCE_S = 1.0
 """How long nothing is shown: after a scan began, and after other output."""
@@ -171,10 +171,10 @@ class _CountedPages:
         self._pages = pages
         self._progress = progress
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
+    def __iter__(self) -> Iterator[Page]:
         return self
 
-    def __next__(self) -> pa.RecordBatch:
+    def __next__(self) -> Page:
         self._progress.scan_began()
         page = next(self._pages)
         self._progress.rows_came(page.num_rows)

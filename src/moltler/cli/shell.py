@@ -10,7 +10,7 @@ import click
 from moltler.cli.base import Command, settings_of
 from moltler.cli.files import read_script
 from moltler.cli.opening import open_session, run_script
-from moltler.cli.output import Printer, internal_error, print_failure, wants_color
+from moltler.cli.output import Printer, print_failure, print_fault, wants_color
 from moltler.errors import MoltlerError, Source
 
 if TYPE_CHECKING:
@@ -74,10 +74,8 @@ def _run(context: click.Context, session: Session, printer: Printer, text: str) 
         print_failure(error, as_json=settings.json)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
-    except Exception as error:
-        if settings.verbose:
-            raise
-        print_failure(internal_error(error), as_json=settings.json)
+    except Exception as error:  # noqa: BLE001 - a fault of ours does not end the conversation
+        print_fault(error, settings)
 
 
 def _is_farewell(text: str) -> bool:

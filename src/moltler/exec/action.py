@@ -7,12 +7,11 @@ import threading
 from collections.abc import Mapping
 
 from moltler.catalog.arguments import check_returns
-from moltler.catalog.journal import Journal
 from moltler.errors import ErrorContext, MoltlerError, error_class
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.result import ActionResult
 from moltler.model import Action
-from moltler.ports import Handlers
+from moltler.ports import ActionLog, Handlers
 from moltler.schema import JsonValue
 from moltler.secret import redact
 
@@ -23,7 +22,7 @@ def run_action(
     parameters: Mapping[str, JsonValue],
     *,
     handlers: Handlers,
-    journal: Journal,
+    journal: ActionLog,
 ) -> ActionResult:
     """Run an action whose parameters have been checked.
 
@@ -58,7 +57,7 @@ def run_action(
 class _Watch:
     """Counts the writes of one execution whose answers have not come (`ports.WriteWatch`)."""
 
-    def __init__(self, journal: Journal, record: int) -> None:
+    def __init__(self, journal: ActionLog, record: int) -> None:
         self._journal = journal
         self._record = record
         self._lock = threading.Lock()

@@ -12,6 +12,10 @@ from moltler.schema import TypeName
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    # For rooms that hand pages on and have no business with Arrow itself.
+    Page: TypeAlias = pa.RecordBatch
+    PageSchema: TypeAlias = pa.Schema
+
 
 @dataclass(frozen=True, slots=True)
 class Column:

@@ -135,6 +135,8 @@ class _Walk:
         if join is None:
             supplied = is_null_supplied(block, source)
             return self._into_source(_Way("P1", supplied), conjunct.leaves, source)
+        if is_behind_comma(block, join, source):
+            return "P6"
         if not may_push_from_on(join, source):
             return "P4" if join.side == "FULL" else "P2" if join.source is source else "P3"
         supplied = join.source is not source and is_null_supplied(block, source, join)
@@ -207,6 +209,20 @@ def may_push_from_on(join: JoinStep, source: Source) -> bool:
     if join.source is source:
         return join.side in {"INNER", "LEFT", "SEMI", "ANTI"}
     return join.side in {"INNER", "RIGHT", "SEMI"}
+
+
+def is_behind_comma(block: Block, join: JoinStep, source: Source) -> bool:
+    """Tell whether a comma keeps a source out of the join whose ON names it.
+
+    In ``a, b RIGHT JOIN c ON a.x = 1`` DuckDB joins b and c anew for each row of a, so that every
+    row of a stays.
+    """
+    reached = block.sources.index(source)
+    return any(
+        reached < block.sources.index(other.source)
+        for other in block.joins[: block.joins.index(join)]
+        if other.is_comma
+    )
 
 
 def is_null_supplied(block: Block, source: Source, before: JoinStep | None = None) -> bool:

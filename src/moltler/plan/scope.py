@@ -76,6 +76,11 @@ class JoinStep:
     side: str
     """LEFT, RIGHT, FULL, SEMI, ANTI or INNER (which CROSS is too)."""
 
+    @property
+    def is_comma(self) -> bool:
+        """Whether it is only a comma, which binds looser than any JOIN."""
+        return not any(self.node.args.get(k) for k in ("method", "side", "kind", "on", "using"))
+
 
 @dataclass(eq=False, slots=True)
 class Block:

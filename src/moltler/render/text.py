@@ -9,6 +9,7 @@ from itertools import islice
 from typing import NoReturn, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -23,6 +24,9 @@ _BLOCK = 1_000
 _UNBOUNDED = 1_000_000
 _NUMERIC = {"number", "integer"}
 _ALLOWED_SHOWN = 12
+_WIDEST = 120
+_BEFORE = 60
+"""Characters of a line that are shown, and how many of them before the place meant."""
 
 
 class _Console(Console):
@@ -176,14 +180,18 @@ def _excerpt(span: Span) -> Iterator[Text]:
     line, column = span.source.position(span.start)
     yield Text(f"  --> {span.source.name}:{line}:{column}", style="blue")
     text = span.source.line_text(line)
-    # A caret can only stand under what is shown: tabs become one blank, long lines a window.
-    window = max(0, column - 1 - 60)
-    shown = _printable(text[window : window + 120].replace("\t", " "))
-    first_newline = span.text.find("\n")
-    length = len(span.text) if first_newline < 0 else first_newline
-    carets = "^" * max(1, min(length, len(text) - column + 1, 120))
-    yield Text(f"   | {shown}")
-    yield Text("   | " + " " * (column - 1 - window) + carets, style="red")
+    start = column - 1
+    # A caret can only stand under what is shown: long lines become a window.
+    window = max(0, start - _BEFORE)
+    end = start + len(span.text.split("\n", 1)[0])
+    yield Text("   | " + _shown(text[window : window + _WIDEST]))
+    before = cell_len(_shown(text[window:start]))
+    width = cell_len(_shown(text[start : min(end, window + _WIDEST)]))
+    yield Text("   | " + " " * before + "^" * max(1, width), style="red")
+
+
+def _shown(text: str) -> str:
+    return _printable(text.replace("\t", " "))
 
 
 def stdout_console(*, color: bool) -> Console:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,9 +23,8 @@ from moltler.flow.scan import Warning
 from moltler.lang import ast
 from moltler.model import Connector, ConnectorType, Handler
 from moltler.session.names import statement_name
-from moltler.session.services import CatalogStore
+from moltler.session.services import CatalogStore, SecretVault
 from moltler.vault.lookup import lookup_secret
-from moltler.vault.store import SecretFile
 
 Evaluate = Callable[[ast.Expr], object]
 Definition = (
@@ -47,8 +46,8 @@ class Definer:
     """
 
     catalog: CatalogStore
-    secrets: SecretFile | None
-    environ: dict[str, str]
+    secrets: SecretVault | None
+    environ: Mapping[str, str]
     check: Callable[[Handler, str], tuple[Problem, ...]]
     forget: Callable[[str], None]
 

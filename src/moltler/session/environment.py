@@ -39,7 +39,9 @@ class BoundValues:
 
     def env(self, name: str, default: str | None) -> str:
         """Give an environment variable, its default, or the empty text."""
-        return self.environ.get(name, default if default is not None else "")
+        if default is not None:
+            return self.environ.get(name, default)
+        return self.environ.get(name) or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from moltler.flow.result import Column, RowStream
 from moltler.flow.scan import IncompleteReason, Warning
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from moltler.flow.result import Page, PageSchema
 
 _STATEMENT = "in the statement at "
 
@@ -60,7 +60,7 @@ class ExplainedStream:
         return self._stream.columns
 
     @property
-    def schema(self) -> pa.Schema:
+    def schema(self) -> PageSchema:
         """The Arrow schema of every batch."""
         return self._stream.schema
 
@@ -74,7 +74,7 @@ class ExplainedStream:
         """What users should know; final once the rows have been read."""
         return self._stream.warnings
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
+    def __iter__(self) -> Iterator[Page]:
         """Give the batches; read once.
 
         Raises:

@@ -122,7 +122,7 @@ class _Rehearsal:
         return Definer(
             self.catalog,
             None,
-            dict(services.environ),
+            services.environ,
             lambda handler, entry: services.handlers.check(handler, entry),
             lambda _name: None,
         )

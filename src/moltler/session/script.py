@@ -20,9 +20,7 @@ from moltler.session.placing import place
 from moltler.session.raised import UserError, error_document, user_error
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from moltler.flow.result import Column
+    from moltler.flow.result import Column, Page, PageSchema
     from moltler.flow.scan import IncompleteReason, Warning
 
 Rows: TypeAlias = Generator[dict[str, object], None, None]
@@ -464,11 +462,11 @@ class _ReadStream:
         finally:
             stream.close()
         self.columns: tuple[Column, ...] = stream.columns
-        self.schema: pa.Schema = stream.schema
+        self.schema: PageSchema = stream.schema
         self.incomplete_reason: IncompleteReason | None = stream.incomplete_reason
         self.warnings: tuple[Warning, ...] = stream.warnings
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
+    def __iter__(self) -> Iterator[Page]:
         return iter(self._batches)
 
     def close(self) -> None:

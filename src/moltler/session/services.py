@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from moltler.catalog.catalog import Catalog
-from moltler.catalog.journal import Journal
-from moltler.ports import Clock, Handlers
-from moltler.vault.store import SecretFile
+from moltler.catalog.journal import ActionRecord, LastCall
+from moltler.ports import ActionLog, Clock, Handlers, SecretStore
+from moltler.vault.store import SecretRow
 
 if TYPE_CHECKING:
     from moltler.exec.duck import Engine
@@ -24,6 +24,44 @@ class CatalogStore(Protocol):
 
     def update(self, change: Callable[[Catalog], Catalog]) -> Catalog:
         """Change the catalog in one transaction and give it as saved."""
+        ...
+
+
+class JournalStore(ActionLog, Protocol):
+    """The journal of a home, or of a test."""
+
+    def history(
+        self, connector: str | None = None, limit: int | None = None
+    ) -> tuple[ActionRecord, ...]:
+        """Give the executions, the latest first."""
+        ...
+
+    def note_call(self, connector: str, error: str | None = None) -> None:
+        """Note that a connector was called, and its error if it failed."""
+        ...
+
+    def last_calls(self) -> Mapping[str, LastCall]:
+        """Give the last call of each connector, by lower-case name."""
+        ...
+
+    def forget(self, connector: str) -> None:
+        """Forget the last call of a dropped connector."""
+        ...
+
+
+class SecretVault(SecretStore, Protocol):
+    """The secrets of a home, or of a test."""
+
+    def remove(self, name: str) -> None:
+        """Remove a secret."""
+        ...
+
+    def list(self) -> tuple[SecretRow, ...]:
+        """Give names and times, never values."""
+        ...
+
+    def check(self) -> str:
+        """Tell where the master key comes from, after trying it."""
         ...
 
 
@@ -56,12 +94,12 @@ class Services(Protocol):
         ...
 
     @property
-    def journal(self) -> Journal:
+    def journal(self) -> JournalStore:
         """Executed actions and last calls."""
         ...
 
     @property
-    def secrets(self) -> SecretFile:
+    def secrets(self) -> SecretVault:
         """Stored secrets."""
         ...
 

@@ -16,9 +16,8 @@ from moltler.session.environment import bind_values
 from moltler.session.names import statement_name
 from moltler.session.placing import ExplainedStream, place
 from moltler.session.script import run
-from moltler.session.services import Services
+from moltler.session.services import SecretVault, Services
 from moltler.session.statements import StatementRunner
-from moltler.vault.store import SecretFile
 
 if TYPE_CHECKING:
     import types
@@ -167,7 +166,7 @@ class Session:
         return self._services.home
 
     @property
-    def secrets(self) -> SecretFile:
+    def secrets(self) -> SecretVault:
         """The stored secrets."""
         return self._services.secrets
 

@@ -153,7 +153,7 @@ class StatementRunner:
         return Definer(
             services.catalog,
             services.secrets,
-            dict(services.environ),
+            services.environ,
             lambda handler, entry: services.handlers.check(handler, entry),
             services.journal.forget,
         )

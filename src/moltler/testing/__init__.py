@@ -1,0 +1,1 @@
+"""Tests of connectors: a throwaway world for each, and what became of it."""
