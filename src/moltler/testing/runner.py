@@ -1,0 +1,221 @@
+"""One test: its world made, its body played, its outcome judged (LANGUAGE §10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from moltler.catalog.catalog import Catalog
+from moltler.errors import MoltlerError, error_class
+from moltler.exec.assertion import unexpected
+from moltler.exec.evaluate import Environment, evaluate
+from moltler.exec.values import parse_duration, text_of
+from moltler.lang import ast
+from moltler.net.faults import read_faults
+from moltler.net.mock import MockWorld
+from moltler.net.routes import read_mock_api
+from moltler.testing.report import TestFailure, TestReport
+from moltler.testing.world import Environ, Host, Skipped, World
+
+Play = Callable[[Sequence[ast.Statement], World], None]
+"""Runs statements in a world, reading every row; given by the session."""
+Reading = Callable[[Environ], Environment]
+"""Gives an environment in which the clauses of a test are evaluated."""
+_USUAL_TIMEOUT = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class TestOptions:
+    """How tests are run."""
+
+    __test__ = False
+    require_env: bool = False
+    """Unset variables fail a test instead of skipping it."""
+
+
+def run_test(
+    test: ast.TestDefinition,
+    catalog: Catalog,
+    host: Host,
+    *,
+    play: Play,
+    reading: Reading,
+    options: TestOptions | None = None,
+) -> TestReport:
+    """Run one test; whatever goes wrong with it is in the report.
+
+    Args:
+        test: What to run.
+        catalog: The types it sees.
+        host: The session's parts.
+        play: Runs statements.
+        reading: Evaluates clauses.
+        options: How.
+    """
+    run = _Run(test, catalog, host, play, reading, options or TestOptions())
+    started = host.clock.monotonic()
+    if test.skip is not None:
+        return run.report("skipped", started, reason=test.skip)
+    try:
+        run.open()
+    except MoltlerError as error:
+        return run.report("failed", started, error=error.at(test.span))
+    try:
+        run.play_all()
+    except Skipped as skipped:
+        return run.report("skipped", started, reason=str(skipped))
+    except MoltlerError as error:
+        return run.report("failed", started, error=error)
+    finally:
+        run.close()
+    return run.report("passed", started)
+
+
+class _Run:
+    def __init__(
+        self,
+        test: ast.TestDefinition,
+        catalog: Catalog,
+        host: Host,
+        play: Play,
+        reading: Reading,
+        options: TestOptions,
+    ) -> None:
+        self._test = test
+        self._catalog = catalog
+        self._host = host
+        self._play = play
+        self._reading = reading
+        self._options = options
+        self._world: World | None = None
+
+    def open(self) -> None:
+        """Make the world.
+
+        Raises:
+            MoltlerError: TST005, or a clause cannot be evaluated; CAT008, there is no such type.
+        """
+        test, host = self._test, self._host
+        self._catalog.type(str(test.type_name), test.type_name.span)
+        outside = Environ(host.environ)
+        given = self._texts(test.env, outside)
+        environ = {**host.environ, **given}
+        inside = self._reading(Environ(environ))
+
+        def value_of(expr: ast.Expr) -> object:
+            return evaluate(expr, inside)
+
+        api = None if test.mock_api is None else read_mock_api(test.mock_api, value_of)
+        faults = () if test.faults is None else read_faults(test.faults, value_of)
+        mock = MockWorld(api, faults, live=host.open_transport)
+        self._world = World(
+            host,
+            self._catalog,
+            environ,
+            self._texts(test.secrets, Environ(environ)),
+            mock,
+            is_mocked=api is not None,
+            timeout=parse_duration(test.timeout) if test.timeout else _USUAL_TIMEOUT,
+        )
+
+    def play_all(self) -> None:
+        """Play body and teardown and judge what came of them.
+
+        Raises:
+            Skipped: The test does not apply.
+            MoltlerError: It failed.
+        """
+        world = self._opened()
+        error: MoltlerError | None = None
+        try:
+            error = self._outcome(self._test.body)
+            self._check_environment(world)
+        finally:
+            later = self._outcome(self._test.teardown) if self._test.teardown else None
+        verdict = self._verdict(world, error)
+        if verdict is None:
+            verdict = later
+        if verdict is not None:
+            raise verdict
+
+    def _outcome(self, statements: Sequence[ast.Statement]) -> MoltlerError | None:
+        try:
+            self._play(statements, self._opened())
+        except MoltlerError as error:
+            return error
+        return None
+
+    def _check_environment(self, world: World) -> None:
+        try:
+            world.check_environment()
+        except Skipped as skipped:
+            if self._options.require_env:
+                raise error_class("CAT004")(
+                    "CAT004", str(skipped), hint="set it, or leave out --require-env",
+                    span=self._test.span,
+                ) from None  # fmt: skip
+            raise
+
+    def _verdict(self, world: World, error: MoltlerError | None) -> MoltlerError | None:
+        if world.is_out_of_time:
+            return world.out_of_time().at(self._test.span)
+        # What the handler swallowed is still a request that no route answers.
+        if world.mock.failure is not None:
+            failure = world.mock.failure
+            return failure.at(error.problems[0].span if error else self._test.span)
+        if world.broken is not None:
+            return world.broken
+        expected = self._test.expect_error
+        if expected is not None:
+            world.asserted += 1
+            return unexpected(expected, error, expected.span)
+        return error
+
+    def report(
+        self,
+        status: str,
+        started: float,
+        *,
+        error: MoltlerError | None = None,
+        reason: str | None = None,
+    ) -> TestReport:
+        """Give what became of the test."""
+        test, world = self._test, self._world
+        return TestReport(
+            str(test.type_name),
+            test.name,
+            test.tags,
+            status,  # type: ignore[arg-type] # one of the three
+            round((self._host.clock.monotonic() - started) * 1000),
+            test.span.source.name,
+            test.span.line,
+            None if error is None else TestFailure(error),
+            reason,
+            () if status != "passed" or world is None else _notes(world),
+            0 if world is None else len(world.mock.calls),
+            frozenset() if world is None else frozenset(world.entities),
+            frozenset() if world is None else frozenset(world.actions),
+        )
+
+    def close(self) -> None:
+        """End the world."""
+        if self._world is not None:
+            self._world.close()
+
+    def _opened(self) -> World:
+        assert self._world is not None  # noqa: S101 - `open` comes first
+        return self._world
+
+    def _texts(self, document: ast.Document | None, environ: Environ) -> Mapping[str, str]:
+        if document is None:
+            return {}
+        environment = self._reading(environ)
+        return {m.key: text_of(evaluate(m.value, environment)) for m in document.members}
+
+
+def _notes(world: World) -> tuple[str, ...]:
+    notes = [f"route never used: {key}" for key in world.mock.unused]
+    if not world.asserted:
+        notes.append("no assertions")
+    return tuple(notes)

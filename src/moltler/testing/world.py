@@ -1,0 +1,262 @@
+"""The world of one test: services of its own over those of a session."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from moltler.catalog.catalog import Catalog
+from moltler.errors import MoltlerError, error_class
+from moltler.exec.duck import Connection, Engine
+from moltler.flow.connector import ResolvedConnector
+from moltler.net.mock import MockWorld
+from moltler.ports import Clock, Handlers, SecretStore, Transport
+from moltler.testing.clock import TestClock
+from moltler.testing.memory import MemoryJournal, MemorySecrets
+from moltler.vault.lookup import ENVIRONMENT_PREFIX
+
+OpenTransport = Callable[[ResolvedConnector], Transport]
+
+
+class Room(Handlers, Protocol):
+    """The JavaScript of one test (`sandbox.handler`)."""
+
+    def advance(self, ms: float) -> None:
+        """Move the clock of its handlers on."""
+        ...
+
+
+class Host(Protocol):
+    """What a session lends to its tests."""
+
+    @property
+    def home(self) -> Path:
+        """The folder of the session."""
+        ...
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The process environment."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The real clock."""
+        ...
+
+    @property
+    def secrets(self) -> SecretStore:
+        """The stored secrets, for tests without mocks."""
+        ...
+
+    @property
+    def engine(self) -> Engine:
+        """DuckDB."""
+        ...
+
+    def open_room(self, open_transport: OpenTransport) -> Room:
+        """Give a runtime of its own to a test."""
+        ...
+
+    def open_transport(self, target: ResolvedConnector) -> Transport:
+        """Open the real network, for tests without mocks."""
+        ...
+
+    def print(self, text: str) -> None:
+        """Write one line for the user."""
+        ...
+
+
+class Environ(dict[str, str]):
+    """The environment of a test; remembers what was asked for and is not set."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.unset: dict[str, None] = {}
+
+    def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override] # one form of dict.get
+        """Give a variable; one that is unset and has no default is remembered."""
+        found = super().get(key)
+        if found is None and default is None and not key.startswith(ENVIRONMENT_PREFIX):
+            self.unset[key] = None
+        return found if found is not None else default
+
+
+class Skipped(Exception):  # noqa: N818 - an outcome, not a failure
+    """The test does not apply here; the message is the reason."""
+
+
+class World:
+    """The services of one test (`session.services.Services`); nothing in it outlives the test.
+
+    Args:
+        host: The session's.
+        catalog: The types the test sees; drafts count as registered.
+        environ: ENV clause over the process environment.
+        secrets: Of the clause SECRETS.
+        mock: Answers, or records, every request.
+        is_mocked: Whether the real secrets are out of sight.
+        timeout: For body and teardown together.
+    """
+
+    read_only = False
+
+    def __init__(
+        self,
+        host: Host,
+        catalog: Catalog,
+        environ: Mapping[str, str],
+        secrets: Mapping[str, str],
+        mock: MockWorld,
+        *,
+        is_mocked: bool,
+        timeout: timedelta,
+    ) -> None:
+        self.home = host.home
+        self.clock = TestClock(host.clock)
+        self.environ = Environ(
+            {k: v for k, v in environ.items() if not (is_mocked and _names_secret(k))}
+        )
+        self.catalog = _TestCatalog(catalog)
+        self.secrets = MemorySecrets(secrets, self.clock, None if is_mocked else host.secrets)
+        self.journal = MemoryJournal(self.clock)
+        self.mock = mock
+        self.room = host.open_room(mock.transport)
+        self.entities: set[str] = set()
+        self.actions: set[str] = set()
+        self.asserted = 0
+        self.broken: MoltlerError | None = None
+        """The first assertion that failed; no CATCH makes it good."""
+        self._host = host
+        self._timeout = timeout
+        self._engine = _WatchedEngine(host.engine)
+        self._expired = threading.Event()
+        self._timer = threading.Timer(timeout.total_seconds(), self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    # ── services ─────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def engine(self) -> Engine:
+        """DuckDB, stopped when the time is up."""
+        return self._engine
+
+    @property
+    def handlers(self) -> Handlers:
+        """The JavaScript of the test's connectors."""
+        return self.room
+
+    def print(self, text: str) -> None:
+        """Write one line for the user."""
+        self._host.print(text)
+
+    def close(self) -> None:
+        """End what the test left running; may be repeated."""
+        self._timer.cancel()
+        self.room.close()
+
+    # ── what only tests have ─────────────────────────────────────────────────────────────────
+
+    def advance(self, by: timedelta) -> None:
+        """Move the clock of the test."""
+        self.clock.advance(by)
+        self.room.advance(by / timedelta(milliseconds=1))
+
+    def note_assertion(self, error: MoltlerError | None) -> None:
+        """Count an assertion, and keep the first that failed."""
+        self.asserted += 1
+        if error is not None and self.broken is None:
+            self.broken = error
+
+    def check_time(self) -> None:
+        """Fail once the time is up.
+
+        Raises:
+            AssertionFailed: TST008.
+        """
+        if self._expired.is_set():
+            raise self.out_of_time()
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the TIMEOUT has passed."""
+        return self._expired.is_set()
+
+    def out_of_time(self) -> MoltlerError:
+        """Give the error TST008."""
+        return error_class("TST008")(
+            "TST008",
+            f"the test did not finish within {self._timeout.total_seconds():g} s",
+            hint="look for a loop that does not end, or raise TIMEOUT",
+        )
+
+    def check_environment(self) -> None:
+        """Skip the test if it read variables that are not set, before its first request.
+
+        Raises:
+            Skipped: Naming the variables.
+        """
+        if self.environ.unset and not self.mock.calls:
+            names = list(self.environ.unset)
+            verb = "is" if len(names) == 1 else "are"
+            raise Skipped(f"{' and '.join(names)} {verb} not set")
+
+    def _expire(self) -> None:
+        self._expired.set()
+        self._engine.interrupt()
+        self.room.close()
+
+
+class _TestCatalog:
+    """The catalog of a test: a copy in which every draft is registered, without instances."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        types = {
+            name: replace(entry, registered=entry.draft, revision=entry.revision + 1)
+            for name, entry in catalog.types.items()
+        }
+        self._catalog = replace(catalog, types=types, connectors={})
+
+    def load(self) -> Catalog:
+        """Give the catalog as it is now."""
+        return self._catalog
+
+    def update(self, change: Callable[[Catalog], Catalog]) -> Catalog:
+        """Change the copy."""
+        self._catalog = change(self._catalog)
+        return self._catalog
+
+
+class _WatchedEngine(Engine):
+    """The engine of the session, whose queries for this test can be stopped."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self._shared = engine
+        self._open: set[Connection] = set()
+        self._is_stopped = False
+
+    @contextmanager
+    def open(self) -> Iterator[Connection]:  # type: ignore[override] # a generator as well
+        """Give a connection for one query."""
+        with self._shared.open() as connection:
+            self._open.add(connection)
+            try:
+                yield connection
+            finally:
+                self._open.discard(connection)
+
+    def interrupt(self) -> None:
+        """Stop what runs."""
+        for connection in list(self._open):
+            connection.interrupt()
+
+
+def _names_secret(name: str) -> bool:
+    return name.startswith(ENVIRONMENT_PREFIX)
