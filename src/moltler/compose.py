@@ -22,6 +22,8 @@ from moltler.vault.store import SecretFile
 if TYPE_CHECKING:
     from moltler.exec.duck import Engine
     from moltler.ports import Handlers, Transport
+    from moltler.sandbox.handler import JavaScriptHandlers
+    from moltler.sandbox.room import TestRoom
     from moltler.sandbox.spares import Spares
 
 
@@ -107,6 +109,7 @@ class _Parts:
         self._making = threading.RLock()
         self._spares: Spares | None = None
         self._handlers: Handlers | None = None
+        self._runtime: JavaScriptHandlers | None = None
         self._engine: Engine | None = None
 
     @property
@@ -120,16 +123,23 @@ class _Parts:
             return self._spares
 
     @property
-    def handlers(self) -> Handlers:
-        """The JavaScript of connectors."""
+    def runtime(self) -> JavaScriptHandlers:
+        """The JavaScript of connectors, bare."""
         with self._making:
-            if self._handlers is None:
+            if self._runtime is None:
                 from moltler.sandbox.handler import JavaScriptHandlers
 
-                handlers = JavaScriptHandlers(
-                    self._loop, self._open_transport, log=self._log, spares=self.spares
+                self._runtime = JavaScriptHandlers(
+                    self._loop, self.open_transport, log=self._log, spares=self.spares
                 )
-                self._handlers = self._watch(handlers) if self._watch else handlers
+            return self._runtime
+
+    @property
+    def handlers(self) -> Handlers:
+        """The JavaScript of connectors, as the door watches it."""
+        with self._making:
+            if self._handlers is None:
+                self._handlers = self._watch(self.runtime) if self._watch else self.runtime
             return self._handlers
 
     @property
@@ -151,8 +161,8 @@ class _Parts:
 
     def close(self) -> None:
         """End processes and close files; may be repeated."""
-        if self._handlers is not None:
-            self._handlers.close()
+        if self._runtime is not None:
+            self._runtime.close()
         elif self._spares is not None:
             self._loop.run(self._spares.close())
         self._loop.close()
@@ -161,7 +171,12 @@ class _Parts:
         self.catalog.close()
         self.journal.close_file()
 
-    def _open_transport(self, target: ResolvedConnector) -> Transport:
+    def open_room(self, open_transport: Callable[[ResolvedConnector], Transport]) -> TestRoom:
+        """Give a runtime of its own to a test."""
+        return self.runtime.for_test(open_transport, log=self._log)
+
+    def open_transport(self, target: ResolvedConnector) -> Transport:
+        """Open the network for an instance."""
         from moltler.net.client import HttpTransport
         from moltler.net.settings import NetSettings
 

@@ -102,6 +102,23 @@ class ConnectorType:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTest:
+    """A test as it was defined; read again when it is run."""
+
+    name: str
+    tags: tuple[str, ...]
+    text: str
+    """The statement, without its semicolon."""
+    file: str
+    line: int
+    """1-based line of its first word in `file`."""
+    column: int
+    description: str | None = None
+    last_status: str | None = None
+    """``passed``, ``failed`` or ``skipped``; ``None`` while it never ran."""
+
+
+@dataclass(frozen=True, slots=True)
 class TypeEntry:
     """A type in the catalog: its draft and its registered revision."""
 
@@ -112,6 +129,7 @@ class TypeEntry:
     origin: str = "local"
     """``local``, or the registry it was installed from."""
     version: str | None = None
+    tests: tuple[StoredTest, ...] = ()
 
     @property
     def name(self) -> str:

@@ -31,6 +31,10 @@ class FixedEnvironment:
     seen: list[dict[str, object]] = field(default_factory=list)
     """The variables in sight of each SELECT and action."""
 
+    @property
+    def mocks(self) -> None:
+        return None
+
     def positional(self, index: int) -> object:
         return self.parameters[index]
 

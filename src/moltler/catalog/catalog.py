@@ -12,6 +12,7 @@ from moltler.model import (
     Connector,
     ConnectorType,
     Entity,
+    StoredTest,
     TypeEntry,
 )
 
@@ -309,6 +310,51 @@ class Catalog:
             )
         actions = tuple(a for a in entry.draft.actions if a is not existing)
         return self._with_draft(entry, replace(entry.draft, actions=actions))
+
+    # ── tests ────────────────────────────────────────────────────────────────────────────────
+
+    def test(self, type_name: str, name: str, span: Span | None = None) -> StoredTest:
+        """Give a stored test of a type.
+
+        Raises:
+            LookupFailed: CAT008, no such type or test.
+        """
+        entry = self.type(type_name, span)
+        found = next((t for t in entry.tests if t.name == name), None)
+        if found is None:
+            names = tuple(t.name for t in entry.tests)
+            near = near_match(name, names)
+            raise LookupFailed(
+                "CAT008",
+                f"type `{entry.name}` has no test '{name}'",
+                hint=f"did you mean '{near}'?" if near else "SHOW TESTS lists them",
+                span=span,
+                allowed=names,
+            )
+        return found
+
+    def with_test(self, type_name: str, test: StoredTest, span: Span | None = None) -> Catalog:
+        """Give the catalog with a test stored, in the place of one of its name."""
+        entry = self.type(type_name, span)
+        if any(t.name == test.name for t in entry.tests):
+            tests = tuple(test if t.name == test.name else t for t in entry.tests)
+        else:
+            tests = (*entry.tests, test)
+        return self._with_type(replace(entry, tests=tests))
+
+    def with_test_status(self, type_name: str, name: str, status: str) -> Catalog:
+        """Give the catalog with what became of a stored test; one that is gone has no effect."""
+        entry = self.find_type(type_name)
+        if entry is None or all(t.name != name or t.last_status == status for t in entry.tests):
+            return self
+        tests = tuple(replace(t, last_status=status) if t.name == name else t for t in entry.tests)
+        return self._with_type(replace(entry, tests=tests))
+
+    def drop_test(self, type_name: str, name: str, span: Span | None = None) -> Catalog:
+        """Give the catalog without a stored test."""
+        gone = self.test(type_name, name, span)
+        entry = self.type(type_name, span)
+        return self._with_type(replace(entry, tests=tuple(t for t in entry.tests if t is not gone)))
 
     # ── connectors ───────────────────────────────────────────────────────────────────────────
 

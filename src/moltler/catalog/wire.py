@@ -16,6 +16,7 @@ from moltler.model import (
     FilterClaim,
     Handler,
     PushDown,
+    StoredTest,
     TypeEntry,
 )
 from moltler.schema import DataType, JsonValue, Property, Schema, TypeName
@@ -100,6 +101,7 @@ class _TypeEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     revision: int = 0
     origin: str = "local"
     version: str | None = None
+    tests: tuple[StoredTest, ...] = ()
 
 
 class _Connector(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -127,6 +129,7 @@ def encode_type(entry: TypeEntry) -> bytes:
             entry.revision,
             entry.origin,
             entry.version,
+            entry.tests,
         )
     )
 
@@ -145,6 +148,7 @@ def decode_type(body: bytes) -> TypeEntry:
         row.revision,
         row.origin,
         row.version,
+        row.tests,
     )
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol, assert_never
+from typing import Protocol, TypeAlias, assert_never
 
 from moltler.errors import MoltlerError, Span, error_class
 from moltler.exec import operators
 from moltler.exec.conversion import convert, type_named
-from moltler.exec.functions import FUNCTIONS, Function, call_function, function_named
+from moltler.exec.functions import (
+    FUNCTIONS,
+    ONLY_IN_TESTS,
+    Function,
+    call_function,
+    function_named,
+)
 from moltler.exec.scope import Scope
 from moltler.exec.values import (
     checked_integer,
@@ -25,6 +31,9 @@ from moltler.exec.values import (
 )
 from moltler.flow.scan import Warning
 from moltler.lang import ast
+
+MockCalls: TypeAlias = "Callable[[str, Span], list[dict[str, object]]]"
+"""Gives the requests that a route of MOCK_API answered; raises for a route it does not have."""
 
 
 class Environment(Protocol):
@@ -46,6 +55,11 @@ class Environment(Protocol):
 
     def env(self, name: str, default: str | None) -> str:
         """Give an environment variable, its default, or ``""``."""
+        ...
+
+    @property
+    def mocks(self) -> MockCalls | None:
+        """Give the requests that a route answered; ``None`` outside of tests with mocks."""
         ...
 
     def select(self, sql: ast.SqlText) -> list[dict[str, object]]:
@@ -359,6 +373,8 @@ def _interval(expr: ast.Interval, environment: Environment) -> object:
 
 
 def _call(expr: ast.Call, environment: Environment) -> object:
+    if expr.name.upper() in ONLY_IN_TESTS and environment.mocks is not None:
+        return _mock(expr, environment, environment.mocks)
     function = function_named(expr.name)
     function.check_arity(len(expr.arguments))
     match function.name:
@@ -374,6 +390,25 @@ def _call(expr: ast.Call, environment: Environment) -> object:
     if function.name == "ENV":
         return _environment_variable(values, environment)
     return call_function(function, values, [a.span for a in expr.arguments])
+
+
+def _mock(expr: ast.Call, environment: Environment, mocks: MockCalls) -> object:
+    name = expr.name.upper()
+    most = 2 if name == "MOCK_CALLED" else 1
+    values = [_evaluate(a, environment) for a in expr.arguments if not isinstance(a, ast.Lambda)]
+    route = values[0] if values else None
+    if len(values) != len(expr.arguments) or not 1 <= len(values) <= most:
+        raise type_error(f"{name} is called as {ONLY_IN_TESTS[name]}")
+    if not isinstance(route, str):
+        raise type_error(f"{name} needs a route of MOCK_API, found {described(route)}")
+    calls = mocks(route, expr.arguments[0].span)
+    match name:
+        case "MOCK_CALLS":
+            return calls
+        case "MOCK_CALL_COUNT":
+            return len(calls)
+        case _:
+            return bool(calls) if len(values) == 1 else equal(len(calls), values[1])
 
 
 def _coalesce(expr: ast.Call, environment: Environment) -> object:

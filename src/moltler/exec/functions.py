@@ -26,7 +26,12 @@ _OUTSIDE = table(function("ENV", "name:text default:any?~", _unreachable))
 FUNCTIONS: Mapping[str, Function] = {**TEXT, **NUMBER, **TIME, **ARRAY, **DOCUMENT, **_OUTSIDE}
 """By upper-case name."""
 
-_ONLY_IN_TESTS = frozenset({"MOCK_CALLED", "MOCK_CALLS", "MOCK_CALL_COUNT"})
+ONLY_IN_TESTS: Mapping[str, str] = {
+    "MOCK_CALLED": "MOCK_CALLED(route, times)",
+    "MOCK_CALLS": "MOCK_CALLS(route)",
+    "MOCK_CALL_COUNT": "MOCK_CALL_COUNT(route)",
+}
+"""Functions that ask the mocks of a test, with their signatures; `evaluate` has them."""
 
 
 def function_named(name: str) -> Function:
@@ -39,7 +44,7 @@ def function_named(name: str) -> Function:
     found = FUNCTIONS.get(folded)
     if found is not None:
         return found
-    if folded in _ONLY_IN_TESTS:
+    if folded in ONLY_IN_TESTS:
         raise error_class("PLN003")(
             "PLN003",
             f"{folded} exists only inside a TEST with MOCK_API",

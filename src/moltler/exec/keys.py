@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable
 
-_GENERATION = 250_000
+_GENERATION = 100_000
 """Keys in one generation; two are kept, so memory does not grow with the scan."""
 
 
 class SeenKeys:
-    """Remembers at least the last 250,000 keys of a scan, and at most twice as many.
+    """Remembers at least the last 100,000 keys of a scan, and at most twice as many.
 
     Pages that repeat follow each other closely: a cursor that does not move, rows that slip from
     one page to the next while they are read. A scan of a million rows must not keep a million

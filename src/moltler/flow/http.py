@@ -9,7 +9,9 @@ from typing import Literal
 FetchCode = Literal[
     "ECONNREFUSED", "ENOTFOUND", "ETIMEDOUT", "ECONNRESET", "TLS",
     "TOO_MANY_REDIRECTS", "EGRESS_BLOCKED", "SECRET_OVER_HTTP", "TOO_LARGE",
+    "MOCK_UNMATCHED", "MOCK_EXHAUSTED",
 ]  # fmt: skip
+"""The last two are of tests only, and are no ``FetchError`` in JavaScript."""
 
 
 @dataclass(frozen=True, slots=True)

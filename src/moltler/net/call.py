@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from moltler.flow.connector import ResolvedConnector
-from moltler.flow.http import FetchFailure
+from moltler.flow.http import FetchCode, FetchFailure
 from moltler.net.address import WebAddress
 from moltler.net.policy import HostPolicy
-from moltler.secret import redact
+from moltler.secret import Secret, redact
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
@@ -46,6 +47,19 @@ class Call:
     def shown(self) -> str:
         """Method, host and path; the query may hold secrets."""
         return f"{self.method} {self.address.authority}{self.address.path}"
+
+
+def failure(
+    call: Call,
+    secrets: Iterable[Secret],
+    code: FetchCode,
+    what: str,
+    *,
+    hint: str | None = None,
+) -> FetchFailure:
+    """Give a failure that names the request and no secret."""
+    known = tuple(secrets)
+    return FetchFailure(code, f"{redact(call.shown, known)}: {redact(what, known)}", hint=hint)
 
 
 def unseal(call: Call, target: ResolvedConnector, policy: HostPolicy) -> Call:

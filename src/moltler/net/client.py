@@ -4,43 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
-from http import HTTPStatus
 from typing import cast
 
 import aiohttp
 from yarl import URL
 
 from moltler.flow.connector import ResolvedConnector
-from moltler.flow.http import FetchCode, FetchFailure, HttpRequest, HttpResponse
-from moltler.net.address import BadAddress, WebAddress, parse_address, resolve
-from moltler.net.call import (
-    FORBIDDEN_METHODS,
-    OF_THE_BODY,
-    OF_THE_CONNECTION,
-    TOKEN,
-    Call,
-    unseal,
-    with_basic,
-    without_secrets,
-)
+from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
+from moltler.net.address import WebAddress
+from moltler.net.call import Call
 from moltler.net.decode import ACCEPTED, CorruptBody, Decoder, decode, decoders_for
-from moltler.net.failures import MAX_HEAD_LINE, explain, failure
-from moltler.net.limits import TokenBucket, WaitClock
+from moltler.net.failures import MAX_HEAD_LINE, explain
+from moltler.net.limits import WaitClock
+from moltler.net.passage import MAX_REDIRECTS, REDIRECTS, GateFailed, Passage, once, phrase_of
 from moltler.net.policy import HostPolicy, Refused, is_loopback, policy_of
 from moltler.net.resolver import PolicyResolver
 from moltler.net.settings import NetSettings
-from moltler.secret import redact
 
-_MAX_REDIRECTS = 10
 _MAX_HEADERS = 1000
 _LARGE_BODY = 1 << 20
 _READ_SIZE = 1 << 18
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class _Lost(Exception):  # noqa: N818 - a signal between two functions here
@@ -89,11 +75,17 @@ class HttpTransport:
         self._closed = False
         self._opening = asyncio.Lock()
         self._used: weakref.WeakSet[asyncio.BaseProtocol] = weakref.WeakSet()
-        self._in_flight = asyncio.Semaphore(settings.max_in_flight)
-        rate = target.limits.rate_per_s
-        self._bucket = TokenBucket(rate, target.limits.rate_burst) if rate else None
-        self.waits = WaitClock()
+        self._passage = Passage(
+            target,
+            self._policy,
+            max_request_bytes=settings.max_request_bytes,
+            max_in_flight=settings.max_in_flight,
+        )
+
+    @property
+    def waits(self) -> WaitClock:
         """Time spent in the queue and the throttle, which no time limit counts."""
+        return self._passage.waits
 
     async def send(
         self, request: HttpRequest, *, before_write: Callable[[], None] | None = None
@@ -108,18 +100,9 @@ class HttpTransport:
         Raises:
             FetchFailure: There is no response.
         """
-        call = self._first_call(request)
-        self._judge(call)
-        call = unseal(call, self._target, self._policy)
-        with self.waits.waiting():
-            if self._bucket:
-                await self._bucket.take()
-            await self._in_flight.acquire()
-        try:
-            return await self._follow(call, request.redirect, _once(before_write))
-        finally:
-            # Bodies that nobody reads must not keep others waiting, so only heads count.
-            self._in_flight.release()
+        call = self._passage.admit(request)
+        async with self._passage.turn():
+            return await self._follow(call, request.redirect, once(before_write))
 
     async def close(self) -> None:
         """Close the connections; may be repeated."""
@@ -128,89 +111,30 @@ class HttpTransport:
         if session is not None:
             await session.close()
 
-    def _first_call(self, request: HttpRequest) -> Call:
-        try:
-            address = parse_address(request.url)
-        except BadAddress as error:
-            shown = redact(request.url.partition("?")[0][:80], self._target.secrets)
-            raise FetchFailure("EGRESS_BLOCKED", f"`{shown}` is no address: {error}") from error
-        call = Call(request.method.upper(), address, request.headers, request.body)
-        if not TOKEN.fullmatch(call.method) or call.method in FORBIDDEN_METHODS:
-            raise self._failure(call, "EGRESS_BLOCKED", "this method may not be sent")
-        for name, value in call.headers:
-            if not TOKEN.fullmatch(name) or re.search("[\r\n\0]", value):
-                raise self._failure(
-                    call, "EGRESS_BLOCKED", f"the header `{name[:80]!a}` holds a line break or "
-                    "another character that headers may not have",
-                )  # fmt: skip
-        if call.body is not None and len(call.body) > self._settings.max_request_bytes:
-            raise self._failure(
-                call, "TOO_LARGE", f"the request body has {len(call.body):,} bytes; "
-                f"allowed are {self._settings.max_request_bytes:,}",
-            )  # fmt: skip
-        kept = [(n, v) for n, v in call.headers if n.lower() not in OF_THE_CONNECTION]
-        return with_basic(replace(call, headers=tuple(kept)))
-
-    def _judge(self, call: Call) -> None:
-        try:
-            self._policy.judge(call.address)
-        except Refused as refusal:
-            raise self._failure(
-                call, "EGRESS_BLOCKED", str(refusal), hint=refusal.hint
-            ) from refusal
-
     async def _follow(
         self, call: Call, mode: str, gate: Callable[[], Awaitable[None]] | None
     ) -> HttpResponse:
-        for hop in range(_MAX_REDIRECTS + 1):
+        for hop in range(MAX_REDIRECTS + 1):
             answer = await self._exchange(call, gate)
             location = answer.headers.get("Location")
-            if answer.status not in _REDIRECTS or location is None or mode == "manual":
+            if answer.status not in REDIRECTS or location is None or mode == "manual":
                 return self._response(call, answer, redirected=hop > 0)
             answer.release()
-            if mode == "error":
-                raise self._failure(
-                    call, "TOO_MANY_REDIRECTS",
-                    f"the API redirects (status {answer.status}) and the handler set "
-                    "`redirect: 'error'`",
-                )  # fmt: skip
-            call = self._next_call(call, answer.status, location)
-        raise self._failure(
-            call, "TOO_MANY_REDIRECTS", f"the API redirected more than {_MAX_REDIRECTS} times"
-        )
-
-    def _next_call(self, call: Call, status: int, location: str) -> Call:
-        """Give the request that follows a redirect (fetch standard, HTTP-redirect fetch)."""
-        try:
-            address = resolve(call.address, location)
-        except BadAddress as error:
-            raise self._failure(
-                call,
-                "EGRESS_BLOCKED",
-                f"the API redirects to something that is no address: {error}",
-            ) from error
-        following = replace(call, address=address)
-        if (status in {301, 302} and call.method == "POST") or (status == 303 and call.is_write):
-            headers = tuple(h for h in call.headers if h[0].lower() not in OF_THE_BODY)
-            following = replace(following, method="GET", headers=headers, body=None)
-        if address.origin != call.address.origin:
-            following = without_secrets(following, self._target)
-        self._judge(following)
-        following = with_basic(following)
-        return unseal(following, self._target, self._policy)
+            call = self._passage.redirected(call, answer.status, location, mode)
+        raise self._passage.too_many_redirects(call)
 
     async def _exchange(
         self, call: Call, gate: Callable[[], Awaitable[None]] | None
     ) -> aiohttp.ClientResponse:
         if self._closed:
-            raise self._failure(call, "ECONNRESET", "the instance's connections are closed")
+            raise self._passage.failure(call, "ECONNRESET", "the instance's connections are closed")
         session = await self._open()
         while True:
             try:
                 return await self._once(session, call, gate if call.is_write else None)
             except _Lost as lost:
                 if lost.anything_left and call.is_write:
-                    raise self._failure(
+                    raise self._passage.failure(
                         call, "ECONNRESET", "the connection broke before the API answered"
                     ) from lost
                 # Each round drops one dead connection of the pool and the last opens a new one.
@@ -255,7 +179,7 @@ class HttpTransport:
                 proxy=self._proxy(call.address),
                 middlewares=(watch,),
             )
-        except _GateFailed as failed:
+        except GateFailed as failed:
             raise failed.reason from failed.reason.__cause__
         except (aiohttp.ClientError, OSError, Refused, _Broken) as error:
             raise explain(
@@ -326,7 +250,7 @@ class HttpTransport:
         coding = ", ".join(answer.headers.getall("Content-Encoding", ())) if has_body else None
         return HttpResponse(
             status=answer.status,
-            status_text=answer.reason or _phrase(answer.status),
+            status_text=answer.reason or phrase_of(answer.status),
             headers=tuple(
                 (n.decode("latin-1"), v.decode("latin-1")) for n, v in answer.raw_headers
             ),
@@ -334,19 +258,6 @@ class HttpTransport:
             redirected=redirected,
             body=_Body(self, call, answer, decoders_for(coding), announced or 0),
         )
-
-    def _failure(
-        self, call: Call, code: FetchCode, what: str, *, hint: str | None = None
-    ) -> FetchFailure:
-        return failure(call, self._target.secrets, code, what, hint=hint)
-
-
-class _GateFailed(Exception):  # noqa: N818 - a signal between two functions here
-    """The caller's `before_write` failed, so nothing was sent."""
-
-    def __init__(self, reason: Exception) -> None:
-        self.reason = reason
-        super().__init__()
 
 
 class _Broken(Exception):  # noqa: N818 - a signal between two functions here
@@ -420,7 +331,7 @@ class _Body(AsyncIterator[bytes]):
         return b""
 
     def _too_large(self, size: int) -> FetchFailure:
-        return self._transport._failure(  # noqa: SLF001 - same module
+        return self._transport._passage.failure(  # noqa: SLF001 - same module
             self._call, "TOO_LARGE",
             f"the response body has {size:,} bytes or more; allowed are {self._limit:,}",
             hint="ask the API for smaller pages",
@@ -430,37 +341,12 @@ class _Body(AsyncIterator[bytes]):
         what = "the response body ended early"
         if isinstance(error, CorruptBody):
             what = f"the response body is not what its Content-Encoding says: {error}"
-        return self._transport._failure(self._call, "ECONNRESET", what)  # noqa: SLF001 - same module
-
-
-def _once(callback: Callable[[], None] | None) -> Callable[[], Awaitable[None]] | None:
-    """Make a callback an awaitable that runs it in a worker thread, the first time only."""
-    if callback is None:
-        return None
-    called = False
-
-    async def run() -> None:
-        nonlocal called
-        if not called:
-            called = True
-            try:
-                await asyncio.to_thread(callback)
-            except Exception as error:
-                raise _GateFailed(error) from error  # it must not look like a network failure
-
-    return run
+        return self._transport._passage.failure(self._call, "ECONNRESET", what)  # noqa: SLF001 - same module
 
 
 def _with_port(address: WebAddress) -> str:
     host = f"[{address.host}]" if ":" in address.host else address.host
     return f"{host}:{address.port}"
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
 
 
 def _trusting(ca_file: str) -> ssl.SSLContext:

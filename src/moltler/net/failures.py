@@ -10,25 +10,12 @@ from functools import partial
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 
-from moltler.flow.http import FetchCode, FetchFailure
-from moltler.net.call import Call
+from moltler.flow.http import FetchFailure
+from moltler.net.call import Call, failure
 from moltler.net.policy import Refused
-from moltler.secret import Secret, redact
+from moltler.secret import Secret
 
 MAX_HEAD_LINE = 1 << 20
-
-
-def failure(
-    call: Call,
-    secrets: Iterable[Secret],
-    code: FetchCode,
-    what: str,
-    *,
-    hint: str | None = None,
-) -> FetchFailure:
-    """Give a failure that names the request and no secret."""
-    known = tuple(secrets)
-    return FetchFailure(code, f"{redact(call.shown, known)}: {redact(what, known)}", hint=hint)
 
 
 def explain(

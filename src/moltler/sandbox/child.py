@@ -25,12 +25,16 @@ from moltler.sandbox.frames import (
     MAX_REQUEST_BODY,
     BadFrame,
     End,
+    Clean,
+    Covered,
     Fetch,
     Kind,
     Loaded,
     LogLine,
     Thrown,
     decode,
+    decode_time,
+    encode_json,
     encode_u32,
     split_body,
 )
@@ -42,23 +46,28 @@ _HEARING_S = 0.25
 _SOCKET_BUFFER = 1 << 20
 _REAP_S = (0.001, 0.05)
 _HERE = Path(__file__).parent
-_DENIED = ("read", "write", "net", "env", "sys", "run", "ffi", "import")
+_DENIED = ("read", "write", "net", "env", "run", "ffi", "import")
 
 Log = Callable[[str, str], None]
 """Takes a level and a text; called on the loop thread."""
 
 
-def command(memory_mb: int) -> list[str]:
-    """Give the program and arguments that become a runtime process."""
+def command(memory_mb: int, *, covers: bool = False) -> list[str]:
+    """Give the program and arguments that become a runtime process.
+
+    With `covers` it may open the engine's inspector inside of itself; it revokes that itself
+    before any handler is there (`js/cover.js`).
+    """
     scripts = _HERE / "js"
     return [
         sys.executable, "-I", "-S", str(_HERE / "launch.py"), str(os.getpid()), str(memory_mb),
         deno.find_deno_bin(), "run", "--quiet", "--no-prompt", "--no-config", "--no-lock",
         "--no-remote", "--no-npm", "--cached-only", "--no-check",
         *(f"--deny-{what}" for what in _DENIED),
+        "--allow-sys=inspector" if covers else "--deny-sys",
         f"--import-map={scripts / 'import_map.json'}",
         f"--v8-flags=--max-old-space-size={memory_mb}",
-        str(scripts / "runner.js"),
+        str(scripts / "runner.js"), *(["--coverage"] if covers else []),
     ]  # fmt: skip
 
 
@@ -82,17 +91,22 @@ class Times:
 class Child:
     """A runtime process; everything here happens on the loop thread.
 
-    It starts blank. `adopt` binds it to an instance, for good.
+    It starts blank. `adopt` binds it to an instance: for good, unless it serves tests and `reset`
+    finds it as it was.
     """
 
-    def __init__(self, memory_mb: int, times: Times) -> None:
+    def __init__(self, memory_mb: int, times: Times, *, covers: bool = False) -> None:
         self.memory_mb = memory_mb
+        self.covers = covers
+        """Whether it can tell which lines ran."""
         self.times = times
         self.death: Death | None = None
         self.calls: dict[int, Call] = {}
         self._ids = itertools.count(1)
         self._fetching: Fetching | None = None
         self._log: Log | None = None
+        self._on_tick: Callable[[float], None] | None = None
+        self._inquiry: asyncio.Future[Clean | Covered | None] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -138,7 +152,7 @@ class Child:
         try:
             # The parent-death signal is tied to this very thread, which ends with the program.
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603, RUF100
-                command(self.memory_mb),
+                command(self.memory_mb, covers=self.covers),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
@@ -165,6 +179,31 @@ class Child:
         """Bind the process to an instance: its requests go out by this transport."""
         self._fetching = Fetching(self._send, transport)
         self._log = log
+
+    def follow(self, clock: dict[str, object], on_tick: Callable[[float], None] | None) -> None:
+        """Tell it the time of a test; it tells when elapsed timers move a clock that stands."""
+        self._on_tick = on_tick
+        self._send(Kind.CLOCK, 0, encode_json(clock))
+
+    async def reset(self) -> Clean | None:
+        """Make it fit for another test; ``None`` if it is not, and then it must be killed.
+
+        It forgets its handlers and ends what they left running. The first time it only notes
+        how things are before the first handler.
+        """
+        if self.calls or self.death is not None:
+            return None
+        if self._fetching is not None:
+            await self._fetching.close()
+        self._fetching = self._log = self._on_tick = None
+        self._idle_log = Call(0, "load")
+        answer = await self._inquire(Kind.RESET)
+        return answer if isinstance(answer, Clean) and not self.calls else None
+
+    async def coverage(self) -> Covered | None:
+        """Tell what ran since the last time, if it can."""
+        answer = await self._inquire(Kind.COVER) if self.covers else None
+        return answer if isinstance(answer, Covered) else None
 
     def open(self, call: Call, frame: Kind, spec: bytes) -> None:
         """Send LOAD, CHECK or CALL; a dead process answers with its death."""
@@ -211,6 +250,7 @@ class Child:
         for call in calls.values():
             call.deliver(death)
         self._pong.set()
+        self._answer(None)
         self._hush()
         self._burial = asyncio.get_running_loop().create_task(self._bury())
 
@@ -253,6 +293,14 @@ class Child:
                 if id_ == self._pings:
                     self._pong.set()
                     self._hush()
+            case Kind.CLEAN:
+                self._answer(decode(payload, Clean))
+            case Kind.COVERAGE:
+                self._answer(decode(payload, Covered))
+            case Kind.TICK:
+                if self._on_tick is None:
+                    raise BadFrame("a tick of a clock that does not stand")
+                self._on_tick(decode_time(payload))
             case Kind.LOG:
                 self._on_log(id_, decode(payload, LogLine))
             case _:
@@ -266,6 +314,21 @@ class Child:
         if call.is_over:
             del self.calls[id_]
             self._ping()
+
+    async def _inquire(self, kind: Kind) -> Clean | Covered | None:
+        if self.death is not None:
+            return None
+        self._inquiry = inquiry = asyncio.get_running_loop().create_future()
+        self._send(kind, 0)
+        await asyncio.wait({inquiry}, timeout=self.times.grace_s)
+        self._inquiry = None
+        return inquiry.result() if inquiry.done() else None
+
+    def _answer(self, answer: Clean | Covered | None) -> None:
+        if self._inquiry is not None and not self._inquiry.done():
+            self._inquiry.set_result(answer)
+        elif answer is not None:
+            raise BadFrame(f"{type(answer).__name__} unasked")
 
     def _fetches(self) -> Fetching:
         if self._fetching is None:

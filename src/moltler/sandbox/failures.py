@@ -23,6 +23,7 @@ _CODES = {
     "timeout": "JSR002",
     "connector": "API004",
     "fetch": "API001",
+    "mock": "TST002",
     "json": "API007",
     "native": "JSR006",
     "plain": "JSR001",
@@ -32,6 +33,7 @@ _CODES = {
     "unbound": "DEF003",
     "import": "DEF005",
 }
+_MOCK_CODES = {"MOCK_EXHAUSTED": "TST003", "MOCK_MISMATCH": "TST007"}
 _EGRESS = frozenset({"EGRESS_BLOCKED", "SECRET_OVER_HTTP"})
 _UNDEFINED = re.compile(r"^(\S+) is not defined$")
 _OUT_OF_MEMORY = frozenset(
@@ -76,6 +78,9 @@ def of_thrown(
             code = "API005"
         elif thrown.code == "TOO_LARGE":
             code = "API006"
+        hint = _hint_of(call.failures, thrown.code)
+    elif thrown.kind == "mock":
+        code = _MOCK_CODES.get(thrown.code or "", code)
         hint = _hint_of(call.failures, thrown.code)
     elif egress := [f for f in call.failures if f.code in _EGRESS]:
         # The handler turned the refusal into an error of its own; the remedy stays the same.

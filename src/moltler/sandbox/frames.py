@@ -15,6 +15,7 @@ import msgspec
 
 HEADER = struct.Struct("<IBI")
 _U32 = struct.Struct("<I")
+_F64 = struct.Struct("<d")
 
 MAX_FRAME = 64 << 20
 SMALL_FRAME = 256 << 10
@@ -29,6 +30,8 @@ MAX_MESSAGE = 10_000
 MAX_STACK = 8 << 10
 MAX_LOG_LINES = 1_000
 MAX_LOG_BYTES = 1 << 20
+MAX_TIME_MS = 8.64e15
+"""The last instant that JavaScript knows."""
 MAX_IN_FLIGHT = 64
 """The child holds back requests above 32 itself; more than this is a broken child."""
 
@@ -44,6 +47,9 @@ class Kind(IntEnum):
     REPLY = 6
     CHUNK = 7
     PING = 8
+    RESET = 9
+    CLOCK = 10
+    COVER = 11
     READY = 32
     LOADED = 33
     RESULT = 34
@@ -55,6 +61,9 @@ class Kind(IntEnum):
     PULL = 40
     PONG = 41
     LOG = 42
+    CLEAN = 43
+    TICK = 44
+    COVERAGE = 45
 
 
 class BadFrame(Exception):  # noqa: N818 - a verdict on the child, never shown as an error
@@ -80,7 +89,7 @@ class Thrown(msgspec.Struct, frozen=True):
     """What a call failed with; `kind` is the child's own reading of the error's class."""
 
     kind: Literal[
-        "auth", "rate", "connection", "timeout", "connector", "fetch", "json", "native",
+        "auth", "rate", "connection", "timeout", "connector", "fetch", "mock", "json", "native",
         "plain", "data", "stuck", "compile", "unbound", "import",
     ]  # fmt: skip
     name: str
@@ -122,6 +131,26 @@ class PageNote(msgspec.Struct, frozen=True):
     count: int = 0
     """How many cells did not fit."""
     misfits: tuple[Misfit, ...] = ()
+
+
+class Clean(msgspec.Struct, frozen=True):
+    """The process is as it was before its first handler."""
+
+    heap_bytes: int
+
+
+class ModuleRanges(msgspec.Struct, frozen=True):
+    """How often the parts of a handler ran: inner ranges follow the outer ones."""
+
+    id: int
+    ranges: tuple[tuple[int, int, int], ...]
+    """Start and end in UTF-16 units, and how often."""
+
+
+class Covered(msgspec.Struct, frozen=True):
+    """What ran since the last time it was asked for."""
+
+    modules: tuple[ModuleRanges, ...]
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -172,6 +201,19 @@ def encode_json(value: object) -> bytes:
 def encode_u32(value: int) -> bytes:
     """Write the payload of CREDIT."""
     return _U32.pack(value)
+
+
+def decode_time(payload: bytes | bytearray) -> float:
+    """Read the payload of TICK.
+
+    Raises:
+        BadFrame: It is no instant.
+    """
+    if len(payload) == _F64.size:
+        (time,) = _F64.unpack(payload)
+        if abs(time) <= MAX_TIME_MS:
+            return time
+    raise BadFrame("no instant")
 
 
 def with_body(head: object, body: bytes = b"") -> tuple[bytes, bytes]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from moltler.flow.connector import ResolvedConnector
 from moltler.model import Handler
@@ -28,6 +29,44 @@ class NotLoaded(Exception):  # noqa: N818 - a verdict that becomes a MoltlerErro
         super().__init__()
 
 
+class Supply(Protocol):
+    """Where the processes of instances come from, and where they go."""
+
+    @property
+    def idle_s(self) -> float:
+        """Give the time without a call until an instance is retired."""
+        ...
+
+    async def claim(self, target: ResolvedConnector) -> Child:
+        """Give a process that is ready, or dead if none could be started."""
+        ...
+
+    async def release(self, child: Child, modules: Mapping[int, Module]) -> None:
+        """Take a process back that no call uses, with what was loaded into it."""
+        ...
+
+
+class FromSpares:
+    """Processes that serve one instance and end with it."""
+
+    def __init__(self, spares: Spares) -> None:
+        self._spares = spares
+
+    @property
+    def idle_s(self) -> float:
+        """Give the time without a call until an instance is retired."""
+        return self._spares.times.idle_s
+
+    async def claim(self, target: ResolvedConnector) -> Child:
+        """Give a blank process."""
+        return await self._spares.claim(target.limits.memory_mb)
+
+    async def release(self, child: Child, modules: Mapping[int, Module]) -> None:
+        """End it."""
+        child.kill(Death("closed"))
+        await child.gone()
+
+
 class Instance:
     """The process, transport and turns of one instance at one state of its definition."""
 
@@ -35,7 +74,7 @@ class Instance:
         self,
         target: ResolvedConnector,
         transport: Transport,
-        spares: Spares,
+        supply: Supply,
         log: Callable[[str, str], None] | None,
     ) -> None:
         self.target = target
@@ -43,7 +82,7 @@ class Instance:
         self.turns = Turns(target.limits.max_concurrency)
         self.open_calls = 0
         self.modules: dict[int, Module] = {}
-        self._spares = spares
+        self._supply = supply
         self._log = log
         self._child: Child | None = None
         self._loaded: dict[tuple[Handler, str], Module] = {}
@@ -59,7 +98,7 @@ class Instance:
                 return child
             self._loaded = {}
             self.modules = {}
-            self._child = child = await self._spares.claim(self.target.limits.memory_mb)
+            self._child = child = await self._supply.claim(self.target)
             child.adopt(self.transport, self._log)
             return child
 
@@ -93,10 +132,9 @@ class Instance:
             return module
 
     async def close(self) -> None:
-        """End the process and the connections."""
+        """Give the process back and end the connections."""
         if self._child is not None:
-            self._child.kill(Death("closed"))
-            await self._child.gone()
+            await self._supply.release(self._child, self.modules)
         await self.transport.close()
 
 
@@ -135,11 +173,11 @@ class Pool:
 
     def __init__(
         self,
-        spares: Spares,
+        supply: Supply,
         open_transport: Callable[[ResolvedConnector], Transport],
         log: Redacted | None,
     ) -> None:
-        self._spares = spares
+        self._supply = supply
         self._open_transport = open_transport
         self._log = log
         self._instances: dict[str, Instance] = {}
@@ -160,7 +198,7 @@ class Pool:
         instance = self._instances.get(name)
         if instance is None or instance.target.runtime_key != target.runtime_key:
             fresh = Instance(
-                target, self._open_transport(target), self._spares, self._log_of(target)
+                target, self._open_transport(target), self._supply, self._log_of(target)
             )
             if instance is not None:
                 self._retire(instance)
@@ -177,7 +215,7 @@ class Pool:
             return
         if self._instances.get(instance.target.name.lower()) is instance:
             self._timers[instance] = asyncio.get_running_loop().call_later(
-                self._spares.times.idle_s, self._retire, instance
+                self._supply.idle_s, self._retire, instance
             )
         else:
             self._end(instance)

@@ -37,10 +37,10 @@ class Spares:
 
         self._loop.submit(start())
 
-    async def claim(self, memory_mb: int) -> Child:
+    async def claim(self, memory_mb: int, *, covers: bool = False) -> Child:
         """Give a blank process that is ready, or dead if none could be started."""
         self._refill_soon()
-        while memory_mb == _USUAL_MEMORY_MB and self._starting:
+        while memory_mb == _USUAL_MEMORY_MB and not covers and self._starting:
             child, task = self._starting.popleft()
             try:
                 await asyncio.shield(task)
@@ -49,7 +49,7 @@ class Spares:
                 raise
             if child.is_alive:
                 return child
-        child = Child(memory_mb, self.times)
+        child = Child(memory_mb, self.times, covers=covers)
         self._keep(child)
         try:
             await child.start()

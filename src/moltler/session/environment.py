@@ -8,6 +8,7 @@ from datetime import datetime
 
 from moltler.catalog.catalog import Catalog
 from moltler.errors import PlanError
+from moltler.exec.evaluate import MockCalls
 from moltler.exec.scope import Scope
 from moltler.flow.scan import Warning
 from moltler.lang import ast
@@ -54,6 +55,7 @@ class StatementEnvironment:
     run_select: Callable[[ast.SqlText, Scope], list[dict[str, object]]]
     run_action: Callable[[ast.Exec, Scope], object]
     note: Callable[[Warning], None]
+    mocks: MockCalls | None = None
 
     def positional(self, index: int) -> object:
         """Give the positional parameter of that number."""

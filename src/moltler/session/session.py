@@ -17,13 +17,16 @@ from moltler.session.names import statement_name
 from moltler.session.placing import ExplainedStream, place
 from moltler.session.script import run
 from moltler.session.services import SecretVault, Services
-from moltler.session.statements import StatementRunner
+from moltler.session.statements import StatementRunner, TestStatement
 
 if TYPE_CHECKING:
     import types
 
     from moltler.exec.result import Result
     from moltler.session.diagnosis import Check
+    from moltler.session.testing import TestCollection
+    from moltler.testing.report import TestReport
+    from moltler.testing.runner import TestOptions
 
 Step = tuple[ast.Statement, Outcome | None]
 Parameters = Mapping[str, object] | Sequence[object] | None
@@ -122,6 +125,27 @@ class Session:
         given = [GivenArgument(None, dict(runner.values.named))] if params else []
         return runner.act(catalog, connector, rest, given).value
 
+    def collect_tests(self, sources: Sequence[Source]) -> TestCollection:
+        """Read scripts with tests; their definitions are made on a copy of the catalog.
+
+        Raises:
+            MoltlerError: A text is wrong, a definition is, or two tests have one name.
+        """
+        from moltler.session.testing import collect
+
+        return collect(sources, self._services)
+
+    def run_test(
+        self,
+        test: ast.TestDefinition,
+        collection: TestCollection,
+        options: TestOptions | None = None,
+    ) -> TestReport:
+        """Run one test of a collection; its failure is in the report."""
+        from moltler.session.testing import run_one
+
+        return run_one(test, collection.catalog, self._services, options)
+
     def dry_run(self, source: Source) -> Table:
         """Parse a script and check names and definitions; change and send nothing.
 
@@ -146,9 +170,8 @@ class Session:
                 error.add_note("took effect before: " + ", ".join(effects))
 
         try:
-            for statement, outcome in run(
-                script.statements, scope, StatementRunner(services, values)
-            ):
+            door = StatementRunner(services, values, self._run_tests)
+            for statement, outcome in run(script.statements, scope, door):
                 yield statement, _explained(outcome, statement.span, explain)
                 if isinstance(statement, _CHANGING):
                     effects.append(" ".join(statement_name(statement)).strip())
@@ -157,6 +180,11 @@ class Session:
             raise
         finally:
             self._variables.keep(scope)
+
+    def _run_tests(self, statement: TestStatement) -> Table:
+        from moltler.session.testing import run_statement
+
+        return run_statement(statement, self._services)
 
     # ── about it ─────────────────────────────────────────────────────────────────────────────
 

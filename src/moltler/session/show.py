@@ -13,6 +13,7 @@ from moltler.catalog.values import shown, timestamp_text
 from moltler.errors import MoltlerError, Span
 from moltler.flow.predicate import OPERATORS
 from moltler.flow.result import Column, Table
+from moltler.lang.ast import QuotedName
 from moltler.model import Connector, ConnectorType, Entity, EnvReference, TypeEntry
 from moltler.schema import JsonValue, Property, Schema, TypeName
 from moltler.secret import MASK
@@ -266,9 +267,18 @@ def show_packages() -> Table:
     return Table(_PACKAGES, ())
 
 
-def show_tests() -> Table:
-    """List the stored tests."""
-    return Table(_TESTS, ())
+def show_tests(catalog: Catalog, type_name: QuotedName | None = None) -> Table:
+    """List the stored tests, of one type or of all.
+
+    Raises:
+        LookupFailed: CAT008, there is no such type.
+    """
+    if type_name is None:
+        entries = sorted(catalog.types.values(), key=lambda t: t.name.lower())
+    else:
+        entries = [catalog.type(str(type_name), type_name.span)]
+    rows = ((e.name, t.name, list(t.tags), t.last_status) for e in entries for t in e.tests)
+    return Table(_TESTS, tuple(rows))
 
 
 # ── cells ────────────────────────────────────────────────────────────────────────────────────

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never
 
@@ -41,12 +41,6 @@ LATER = (
     | ast.DropSchedule
     | ast.CreateDestination
     | ast.DropDestination
-    | ast.TestDefinition
-    | ast.RunTest
-    | ast.RunTests
-    | ast.DropTest
-    | ast.AdvanceClock
-    | ast.SkipTest
     | ast.Package
     | ast.Publish
     | ast.Install
@@ -54,6 +48,8 @@ LATER = (
     | ast.PackageAdmin
 )
 """Statements of the language that this version reads and formats, and does not run yet."""
+
+TestStatement = ast.TestDefinition | ast.RunTest | ast.RunTests
 
 
 @dataclass(slots=True)
@@ -67,6 +63,8 @@ class StatementRunner:
 
     services: Services
     values: BoundValues
+    run_tests: Callable[[TestStatement], Table] | None = None
+    """Runs tests; a test itself runs none."""
     _warnings: list[Warning] = field(default_factory=list[Warning])
 
     # ── what scripts ask for ─────────────────────────────────────────────────────────────────
@@ -137,7 +135,16 @@ class StatementRunner:
             case ast.ShowType():
                 return show.show_type(self._catalog(), str(statement.name), statement.name.span)
             case ast.ShowTests():
-                return show.show_tests()
+                return show.show_tests(self._catalog(), statement.type_name)
+            case ast.TestDefinition() | ast.RunTest() | ast.RunTests():
+                if self.run_tests is None:
+                    raise not_supported(statement)
+                return self.run_tests(statement)
+            case ast.DropTest():
+                self.services.catalog.update(
+                    lambda c: c.drop_test(str(statement.type_name), statement.name, statement.span)
+                )
+                return Done(*statement_name(statement))
             case ast.Describe():
                 return show.describe(self._catalog(), statement.path, statement.span)
             case _:
@@ -202,6 +209,12 @@ class StatementRunner:
 
     # ── SELECT ───────────────────────────────────────────────────────────────────────────────
 
+    def note_scans(self, catalog: Catalog, plan: QueryPlan) -> None:
+        """Take notice of what is about to be read; only tests keep count."""
+
+    def note_action(self, target: ResolvedConnector, path: str) -> None:
+        """Take notice of an action that is about to run; only tests keep count."""
+
     def _plan(self, statement: ast.Select | ast.Query, scope: Scope) -> QueryPlan:
         from moltler.plan.planner import plan_query, plan_select
 
@@ -226,6 +239,7 @@ class StatementRunner:
         services = self.services
         catalog = self._catalog()
         names = tuple(dict.fromkeys(r.connector for r in plan.scans))
+        self.note_scans(catalog, plan)
 
         def note(error: BaseException | None) -> None:
             for name in names:
@@ -297,6 +311,7 @@ class StatementRunner:
             )
         parameters = bind_arguments(action, given, span)
         target = self.resolve(catalog, connector)
+        self.note_action(target, path)
         error: BaseException | None = None
         try:
             return run_action(

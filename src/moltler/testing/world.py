@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +13,7 @@ from typing import Protocol
 from moltler.catalog.catalog import Catalog
 from moltler.errors import MoltlerError, error_class
 from moltler.exec.duck import Connection, Engine
+from moltler.exec.scope import Scope
 from moltler.flow.connector import ResolvedConnector
 from moltler.net.mock import MockWorld
 from moltler.ports import Clock, Handlers, SecretStore, Transport
@@ -129,6 +130,8 @@ class World:
         self.room = host.open_room(mock.transport)
         self.entities: set[str] = set()
         self.actions: set[str] = set()
+        self.scope = Scope()
+        """Body and teardown share their variables."""
         self.asserted = 0
         self.broken: MoltlerError | None = None
         """The first assertion that failed; no CATCH makes it good."""
@@ -243,7 +246,7 @@ class _WatchedEngine(Engine):
         self._is_stopped = False
 
     @contextmanager
-    def open(self) -> Iterator[Connection]:  # type: ignore[override] # a generator as well
+    def open(self) -> Generator[Connection]:
         """Give a connection for one query."""
         with self._shared.open() as connection:
             self._open.add(connection)

@@ -4,6 +4,7 @@ import { stringify } from "./json.js";
 
 const ENTRY = "__moltler_entry";
 const createURL = URL.createObjectURL.bind(URL);
+const revokeURL = URL.revokeObjectURL.bind(URL);
 const NativeBlob = Blob;
 const AsyncFunction = (async () => {}).constructor;
 const stopUrl = createURL(new NativeBlob(["throw null"], { type: "text/javascript" }));
@@ -13,6 +14,15 @@ const urls = new Map();
 export function withHandlers(stack) {
   for (const [url, id] of urls) stack = stack.replaceAll(url, `handler-${id}`);
   return stack;
+}
+
+// The handler's id by the URL of its module.
+export const moduleIds = () => new Map(urls);
+
+// Forgets every loaded module; whatever loads next gets new ones.
+export function forgetModules() {
+  for (const url of urls.keys()) revokeURL(url);
+  urls.clear();
 }
 
 // Tells what is wrong with a text that did not compile, or null if it compiled and then threw.

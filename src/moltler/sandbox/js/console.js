@@ -6,7 +6,8 @@ const MAX_LINES = 1_000;
 const MAX_CHARACTERS = 1 << 20;
 const MAX_LINE = 64 << 10;
 
-// `write(level, text)` sends a line; `budget()` gives the counters of the running call.
+// `write(level, text)` sends a line; `budget()` gives the counters of the running call. Gives the
+// console and what makes it forget its counters.
 export function makeConsole(write, budget, inspect) {
   const counts = new Map();
   const starts = new Map();
@@ -36,7 +37,12 @@ export function makeConsole(write, budget, inspect) {
 
   const label = (name) => name === undefined ? "default" : String(name);
   const elapsed = (name) => `${name}: ${(now() - (starts.get(name) ?? now())).toFixed(1)} ms`;
-  return {
+  const reset = () => {
+    counts.clear();
+    starts.clear();
+    indent = "";
+  };
+  const console = {
     log: (...values) => line("info", values),
     info: (...values) => line("info", values),
     debug: (...values) => line("debug", values),
@@ -76,4 +82,5 @@ export function makeConsole(write, budget, inspect) {
     profileEnd() {},
     clear() {},
   };
+  return { console, reset };
 }

@@ -53,6 +53,17 @@ export const FetchError = named(
   "FetchError",
 );
 
+// What a test's mock does not answer; no FetchError, so that no handler takes it for one.
+export const MockUnmatchedError = named(
+  class MockUnmatchedError extends Error {
+    constructor(message, code) {
+      super(message);
+      this.code = code;
+    }
+  },
+  "MockUnmatchedError",
+);
+
 // Made by us while reading a result; never visible to a handler.
 export class DataProblem extends Error {
   constructor(message, hint) {
@@ -74,6 +85,7 @@ function kindOf(error) {
   if (error instanceof ConnectorTimeoutError) return "timeout";
   if (error instanceof ConnectorError) return "connector";
   if (error instanceof FetchError) return "fetch";
+  if (error instanceof MockUnmatchedError) return "mock";
   if (ofJson.has(error)) return "json";
   return NATIVE.some((native) => error instanceof native) ? "native" : "plain";
 }

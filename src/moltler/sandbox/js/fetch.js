@@ -1,7 +1,8 @@
 // fetch as a message to the host: the native Request, Response and Headers around a frame.
 
 import { current, waits } from "./calls.js";
-import { FetchError, ofJson } from "./errors.js";
+import { now } from "./clock.js";
+import { FetchError, MockUnmatchedError, ofJson } from "./errors.js";
 import { parseExactly, stringify } from "./json.js";
 import { turn } from "./pages.js";
 import { ABORT, FETCH, PULL, send } from "./pipe.js";
@@ -23,7 +24,6 @@ const text = Function.prototype.call.bind(Response.prototype.text);
 const append = Function.prototype.call.bind(Headers.prototype.append);
 const clone = Function.prototype.call.bind(Response.prototype.clone);
 const parseDate = Date.parse;
-const now = Date.now;
 
 // What the native constructor cannot be told about a response.
 const facts = new WeakMap();
@@ -79,7 +79,8 @@ function headersOf(pairs) {
 }
 
 function failure(exchange, { message, code }) {
-  return at(exchange.site, new FetchError(message, code));
+  const Class = code.startsWith("MOCK_") ? MockUnmatchedError : FetchError;
+  return at(exchange.site, new Class(message, code));
 }
 
 const exchanges = new Map();

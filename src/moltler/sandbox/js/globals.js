@@ -36,13 +36,14 @@ function stopTimer(clear) {
 
 const idleLog = { log: { lines: 0, characters: 0, dropped: 0 } };
 const { setTimeout, setInterval, clearTimeout, clearInterval } = globalThis;
+const made = makeConsole(
+  (level, text) => sendJson(LOG, storage.getStore()?.id ?? 0, { level, text }),
+  () => (storage.getStore() ?? idleLog).log,
+  inspect,
+);
 const replaced = {
   fetch,
-  console: makeConsole(
-    (level, text) => sendJson(LOG, storage.getStore()?.id ?? 0, { level, text }),
-    () => (storage.getStore() ?? idleLog).log,
-    inspect,
-  ),
+  console: made.console,
   setTimeout: timersOf(setTimeout, clearTimeout, true),
   setInterval: timersOf(setInterval, clearInterval, false),
   clearTimeout: stopTimer(clearTimeout),
@@ -56,6 +57,12 @@ const replaced = {
 };
 for (const [name, value] of Object.entries(replaced)) {
   Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+}
+
+// Forgets what handlers printed.
+export function resetConsole() {
+  made.reset();
+  idleLog.log = { lines: 0, characters: 0, dropped: 0 };
 }
 
 const DELETED = [

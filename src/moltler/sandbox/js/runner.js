@@ -1,5 +1,6 @@
 // The program inside a runtime process: loads handlers and runs their calls, as the host says.
 
+import { takeCoverage } from "./cover.js";
 import {
   abortRequests,
   calls,
@@ -11,19 +12,24 @@ import {
   setLoading,
   storage,
 } from "./calls.js";
-import { checkHandler, importHandler } from "./compile.js";
+import { hasBaseline, isPristine, takeBaseline, taint } from "./baseline.js";
+import { elapse, installClock, resetClock, setClock } from "./clock.js";
+import { checkHandler, forgetModules, importHandler, moduleIds } from "./compile.js";
 import { onChunk, onReply } from "./fetch.js";
 import { CANCELLED, fail } from "./pages.js";
 import * as pipe from "./pipe.js";
 import { query, value } from "./results.js";
-import "./globals.js";
+import { resetConsole } from "./globals.js";
 
 const { readJson, send, sendJson } = pipe;
 const encoder = new TextEncoder();
 const handlers = new Map();
+let isResetting = false;
 
 addEventListener("beforeunload", (event) => {
   event.preventDefault();
+  if (isResetting) return endReset();
+  if (elapse()) return;
   for (const call of [...calls.values()]) {
     if (call.isRunning && call.waiting === 0) fail(call, null, { kind: "stuck" });
   }
@@ -39,6 +45,8 @@ async function check(id, { source, entry }) {
 
 async function load(id, { source, entry }) {
   const call = openCall(id, `load ${id}`);
+  // A module got by its address would be the same one in the next test.
+  if (/\bimport\b/.test(source)) taint();
   setLoading(call);
   const result = await storage.run(call, () => importHandler(source, entry, "", id));
   endLoading(call);
@@ -107,6 +115,39 @@ function cancel(call) {
   resume(call);
 }
 
+// Makes the process fit for another test; the first time, before any handler, it only notes how
+// things are.
+function reset() {
+  for (const call of [...calls.values()]) closeCall(call);
+  handlers.clear();
+  forgetModules();
+  resetClock();
+  resetConsole();
+  if (hasBaseline()) {
+    // Whatever still goes on keeps the event loop alive; `beforeunload` tells that nothing does.
+    isResetting = true;
+    pipe.keep(false);
+  } else {
+    installClock();
+    takeBaseline();
+    sendJson(pipe.CLEAN, 0, { heap_bytes: pipe.memoryUsage().heapUsed });
+  }
+}
+
+function endReset() {
+  isResetting = false;
+  // With built-ins that were tampered with, nothing we said could be believed.
+  if (!isPristine()) pipe.exit(0);
+  pipe.keep(true);
+  sendJson(pipe.CLEAN, 0, { heap_bytes: pipe.memoryUsage().heapUsed });
+}
+
+async function cover() {
+  const ranges = await takeCoverage();
+  const modules = [...moduleIds()].map(([url, id]) => ({ id, ranges: ranges.get(url) ?? [] }));
+  sendJson(pipe.COVERAGE, 0, { modules });
+}
+
 pipe.send(pipe.READY, 0);
 pipe.listen((kind, id, payload) => {
   switch (kind) {
@@ -139,5 +180,14 @@ pipe.listen((kind, id, payload) => {
       break;
     case pipe.PING:
       send(pipe.PONG, id);
+      break;
+    case pipe.RESET:
+      reset();
+      break;
+    case pipe.CLOCK:
+      setClock(readJson(payload));
+      break;
+    case pipe.COVER:
+      cover();
   }
 });

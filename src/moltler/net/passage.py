@@ -1,0 +1,188 @@
+"""What every request of an instance passes before it leaves, whoever answers it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from http import HTTPStatus
+
+from moltler.flow.connector import ResolvedConnector
+from moltler.flow.http import FetchCode, FetchFailure, HttpRequest
+from moltler.net.address import BadAddress, parse_address, resolve
+from moltler.net.call import (
+    FORBIDDEN_METHODS,
+    OF_THE_BODY,
+    OF_THE_CONNECTION,
+    TOKEN,
+    Call,
+    failure,
+    unseal,
+    with_basic,
+    without_secrets,
+)
+from moltler.net.limits import TokenBucket, WaitClock
+from moltler.net.policy import HostPolicy, Refused
+from moltler.secret import redact
+
+MAX_REDIRECTS = 10
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Passage:
+    """Form, policy, secrets and throttle of one instance's requests; used on one loop.
+
+    Args:
+        target: The instance.
+        policy: What it may reach.
+        max_request_bytes: The most that a request body may have.
+        max_in_flight: Requests that wait for their response's head.
+        time: Seconds that never go back, in the unit of `sleep`; ``None`` for the loop's.
+        sleep: Waits that many seconds; ``None`` for the loop's.
+    """
+
+    def __init__(
+        self,
+        target: ResolvedConnector,
+        policy: HostPolicy,
+        *,
+        max_request_bytes: int,
+        max_in_flight: int,
+        time: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
+        self._target = target
+        self._policy = policy
+        self._max_request_bytes = max_request_bytes
+        self._in_flight = asyncio.Semaphore(max_in_flight)
+        rate, burst = target.limits.rate_per_s, target.limits.rate_burst
+        self._bucket = TokenBucket(rate, burst, time=time, sleep=sleep) if rate else None
+        self.waits = WaitClock()
+        """Time spent in the queue and the throttle, which no time limit counts."""
+
+    def admit(self, request: HttpRequest) -> Call:
+        """Give the request as it may leave, with its secrets opened.
+
+        Raises:
+            FetchFailure: It is malformed, or goes where the instance may not.
+        """
+        call = self._first_call(request)
+        self._judge(call)
+        return unseal(call, self._target, self._policy)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """Wait for the throttle and the queue; bodies that nobody reads keep nobody waiting."""
+        with self.waits.waiting():
+            if self._bucket:
+                await self._bucket.take()
+            await self._in_flight.acquire()
+        try:
+            yield
+        finally:
+            self._in_flight.release()
+
+    def redirected(self, call: Call, status: int, location: str, mode: str) -> Call:
+        """Give the request that follows a redirect (fetch standard, HTTP-redirect fetch).
+
+        Raises:
+            FetchFailure: The handler wants no redirects, or it leads where none may go.
+        """
+        if mode == "error":
+            raise self.failure(
+                call, "TOO_MANY_REDIRECTS",
+                f"the API redirects (status {status}) and the handler set `redirect: 'error'`",
+            )  # fmt: skip
+        try:
+            address = resolve(call.address, location)
+        except BadAddress as error:
+            raise self.failure(
+                call,
+                "EGRESS_BLOCKED",
+                f"the API redirects to something that is no address: {error}",
+            ) from error
+        following = replace(call, address=address)
+        if (status in {301, 302} and call.method == "POST") or (status == 303 and call.is_write):
+            headers = tuple(h for h in call.headers if h[0].lower() not in OF_THE_BODY)
+            following = replace(following, method="GET", headers=headers, body=None)
+        if address.origin != call.address.origin:
+            following = without_secrets(following, self._target)
+        self._judge(following)
+        following = with_basic(following)
+        return unseal(following, self._target, self._policy)
+
+    def too_many_redirects(self, call: Call) -> FetchFailure:
+        """Give the failure of a chain that does not end."""
+        what = f"the API redirected more than {MAX_REDIRECTS} times"
+        return self.failure(call, "TOO_MANY_REDIRECTS", what)
+
+    def failure(
+        self, call: Call, code: FetchCode, what: str, *, hint: str | None = None
+    ) -> FetchFailure:
+        """Give a failure that names the request and no secret."""
+        return failure(call, self._target.secrets, code, what, hint=hint)
+
+    def _first_call(self, request: HttpRequest) -> Call:
+        try:
+            address = parse_address(request.url)
+        except BadAddress as error:
+            shown = redact(request.url.partition("?")[0][:80], self._target.secrets)
+            raise FetchFailure("EGRESS_BLOCKED", f"`{shown}` is no address: {error}") from error
+        call = Call(request.method.upper(), address, request.headers, request.body)
+        if not TOKEN.fullmatch(call.method) or call.method in FORBIDDEN_METHODS:
+            raise self.failure(call, "EGRESS_BLOCKED", "this method may not be sent")
+        for name, value in call.headers:
+            if not TOKEN.fullmatch(name) or re.search("[\r\n\0]", value):
+                raise self.failure(
+                    call, "EGRESS_BLOCKED", f"the header `{name[:80]!a}` holds a line break or "
+                    "another character that headers may not have",
+                )  # fmt: skip
+        if call.body is not None and len(call.body) > self._max_request_bytes:
+            raise self.failure(
+                call, "TOO_LARGE", f"the request body has {len(call.body):,} bytes; "
+                f"allowed are {self._max_request_bytes:,}",
+            )  # fmt: skip
+        kept = [(n, v) for n, v in call.headers if n.lower() not in OF_THE_CONNECTION]
+        return with_basic(replace(call, headers=tuple(kept)))
+
+    def _judge(self, call: Call) -> None:
+        try:
+            self._policy.judge(call.address)
+        except Refused as refusal:
+            raise self.failure(call, "EGRESS_BLOCKED", str(refusal), hint=refusal.hint) from refusal
+
+
+class GateFailed(Exception):  # noqa: N818 - a signal between a gate and who opens it
+    """The caller's `before_write` failed, so nothing was sent."""
+
+    def __init__(self, reason: Exception) -> None:
+        self.reason = reason
+        super().__init__()
+
+
+def once(callback: Callable[[], None] | None) -> Callable[[], Awaitable[None]] | None:
+    """Make a callback an awaitable that runs it in a worker thread, the first time only."""
+    if callback is None:
+        return None
+    called = False
+
+    async def run() -> None:
+        nonlocal called
+        if not called:
+            called = True
+            try:
+                await asyncio.to_thread(callback)
+            except Exception as error:
+                raise GateFailed(error) from error  # it must not look like a network failure
+
+    return run
+
+
+def phrase_of(status: int) -> str:
+    """Give the usual words for a status, or ``""`` for one that has none."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
