@@ -19,7 +19,11 @@ from moltler.model import Action, Entity, Handler
 from moltler.net.client import HttpTransport
 from moltler.net.settings import NetSettings
 from moltler.sandbox.child import Times
-from moltler.sandbox.handler import JavaScriptHandlers, JavaScriptPages
+from moltler.sandbox.handler import JavaScriptHandlers
+from moltler.sandbox.pages import JavaScriptPages
+from moltler.sandbox.room import TestRoom
+from moltler.sandbox.runtime import OpenTransport
+from moltler.sandbox.runtime import Runtime as AnyHandlers
 from moltler.sandbox.spares import Spares
 from moltler.schema import JsonValue, Schema
 from moltler.secret import Secret
@@ -33,12 +37,12 @@ LINE = 11
 _names = itertools.count(1)
 
 
-@dataclass
-class Runtime:
-    """Handlers over a loop of their own, and what they print."""
+@dataclass(frozen=True)
+class Host:
+    """Something that runs handlers, and what they print."""
 
     loop: LoopThread
-    handlers: JavaScriptHandlers
+    handlers: AnyHandlers
     log: list[str]
 
     def instance(
@@ -55,11 +59,43 @@ class Runtime:
         return Instance(self, replace(target, connector=connector, settings=settings or {}))
 
 
+@dataclass(frozen=True)
+class Room(Host):
+    """The runtime of one test."""
+
+    handlers: TestRoom
+
+    @property
+    def pids(self) -> set[int | None]:
+        """The processes that serve it."""
+        return {child.pid for child in self.handlers.children}
+
+
+@dataclass(frozen=True)
+class Runtime(Host):
+    """Handlers over a loop of their own."""
+
+    handlers: JavaScriptHandlers
+
+    @contextmanager
+    def room(
+        self, open_transport: OpenTransport | None = None, *, covers: bool = False
+    ) -> Generator[Room]:
+        """The runtime of a test, closed in the end."""
+        room = self.handlers.for_test(
+            open_transport or open_http, log=self.log.append, covers=covers
+        )
+        try:
+            yield Room(self.loop, room, self.log)
+        finally:
+            room.close()
+
+
 @dataclass
 class Instance:
     """An instance whose handlers are given with each call."""
 
-    runtime: Runtime
+    runtime: Host
     target: ResolvedConnector
     entity: Entity = field(
         default=Entity("items", fields("id integer key, name string"), Handler("", FILE, LINE))
@@ -104,13 +140,18 @@ class Instance:
         return self.execute(f"async function execute(config, params) {{ return {expression}; }}")
 
 
+def open_http(target: ResolvedConnector) -> HttpTransport:
+    """Make a transport over real sockets."""
+    return HttpTransport(target, settings=NetSettings())
+
+
 @contextmanager
 def runtime_of(times: Times | None = None) -> Generator[Runtime]:
     """Start a runtime of its own."""
     loop, log = LoopThread(), list[str]()
     handlers = JavaScriptHandlers(
         loop,
-        lambda target: HttpTransport(target, settings=NetSettings()),
+        open_http,
         log=log.append,
         spares=Spares(loop, times=times),
     )

@@ -13,7 +13,7 @@ from moltler.flow.connector import CallLimits, ResolvedConnector
 from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
 from moltler.loop import LoopThread
 from moltler.model import Connector, ConnectorType
-from moltler.net.client import HttpTransport
+from moltler.ports import Transport
 from moltler.secret import Secret
 
 
@@ -58,7 +58,7 @@ class Client:
     """A transport and the loop it lives on."""
 
     loop: LoopThread
-    transport: HttpTransport
+    transport: Transport
 
     def send(
         self, method: str, url: str, *, before_write: Callable[[], None] | None = None, **more: Any

@@ -17,6 +17,8 @@ VERSION = "0.1.0"
 COMMANDS = {
     "run": "Run scripts: define connectors, query, act.",
     "query": "Run one statement and print its result.",
+    "test": "Run the tests of connectors.",
+    "new": "Write the files of a new connector.",
     "shell": "Type statements, with completion and history.",
     "secrets": "Store credentials: set, list, rm.",
     "fmt": "Lay scripts out canonically.",
@@ -27,8 +29,8 @@ COMMANDS = {
 """Name and summary; the command itself is ``cli.<name>.command``."""
 
 LATER = frozenset({
-    "test", "sync", "package", "publish", "install", "upgrade", "search", "registry", "keys",
-    "new", "lint", "prove", "serve", "mcp",
+    "sync", "package", "publish", "install", "upgrade", "search", "registry", "keys", "lint",
+    "prove", "serve", "mcp",
 })  # fmt: skip
 """Commands of the specification that this version does not have yet."""
 

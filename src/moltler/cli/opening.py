@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from moltler.session.session import Session
 
 _PROGRESS = "moltler.progress"
+
+
+class Erasable(Protocol):
+    """A line on the terminal that makes room for other output."""
+
+    def hide(self) -> None:
+        """Wipe it for a while."""
+        ...
+
+    def rest(self) -> None:
+        """Wipe it until something new begins."""
+        ...
 
 
 def open_session(context: click.Context, *, prewarm: bool = False) -> Session:
@@ -59,13 +71,18 @@ def run_script(context: click.Context, session: Session, source: Source, printer
 
 def hide_progress(context: click.Context) -> None:
     """Wipe the progress line, if there is one, for output on the same terminal."""
-    progress: Progress | None = context.find_root().meta.get(_PROGRESS)
+    progress: Erasable | None = context.find_root().meta.get(_PROGRESS)
     if progress is not None:
         progress.hide()
 
 
+def keep_line(context: click.Context, line: Erasable) -> None:
+    """Have a line of the command's own wiped before other output."""
+    context.find_root().meta[_PROGRESS] = line
+
+
 def _end_progress(context: click.Context) -> None:
-    progress: Progress | None = context.find_root().meta.get(_PROGRESS)
+    progress: Erasable | None = context.find_root().meta.get(_PROGRESS)
     if progress is not None:
         progress.rest()
 

@@ -166,9 +166,8 @@ class Printer:
     @contextmanager
     def _text_stream(self) -> Generator[TextIO, None, None]:
         if self._path is None:
-            if self._format != "table" and isinstance(sys.stdout, io.TextIOWrapper):
-                # Programs read UTF-8, whatever a terminal of this machine would show.
-                sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+            if self._format != "table":
+                accept_utf8()
             with _standard_output():
                 yield sys.stdout
                 sys.stdout.flush()
@@ -188,6 +187,33 @@ class Printer:
             return
         with _replacing(self._path) as draft, draft.open("wb") as stream:
             yield stream
+
+
+def print_record(value: object) -> None:
+    """Print one JSON value as a line of stdout."""
+    from moltler.render.record import json_text
+
+    accept_utf8()
+    with _standard_output():
+        sys.stdout.write(json_text(value) + "\n")
+        sys.stdout.flush()
+
+
+def accept_utf8() -> None:
+    """Write UTF-8 to stdout, as programs read it, whatever a terminal of this machine shows."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a text file as a whole or not at all; folders are made.
+
+    Raises:
+        ParseError: SYN900, it cannot be written.
+    """
+    with _replacing(path) as draft:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _one_line(pieces: Iterator[str]) -> Iterator[str]:
@@ -243,4 +269,6 @@ def _replacing(path: Path) -> Generator[Path, None, None]:
     except OSError as error:
         raise _unwritable(f"`{path}`", error) from error
     finally:
-        draft.unlink(missing_ok=True)
+        # A folder of the path may be a file; that has been told already.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

@@ -46,8 +46,8 @@ class ScanRequest:
     limit_is_claimed: bool = False
     """The author vouches for limit, every conjunct and every sort key: no second call."""
     check_sql: str | None = None
-    """With a limit: SQL that counts, over the scan's rows, those that pass the local check.
-    ``None`` if there is no WHERE."""
+    """SQL that counts, over the scan's rows, those that pass WHERE. ``None`` if there is none, or
+    it is about more than this scan; a scan with a limit has it whenever there is a WHERE."""
     is_empty: bool = False
     """The conditions contradict each other, or LIMIT is 0: no rows, and no call."""
     local: tuple[LocalConjunct, ...] = ()
@@ -82,6 +82,10 @@ class ScanOutcome:
     """HTTP requests the handler made."""
     has_ended: bool = True
     """False if the consumer closed it before its end."""
+    api_s: float = 0.0
+    """Seconds in which a request was on its way, waits for `rate_limit` included."""
+    call_s: float = 0.0
+    """Seconds in which the handler ran or waited for a response."""
 
 
 @dataclass(frozen=True, slots=True)

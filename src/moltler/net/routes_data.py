@@ -16,7 +16,7 @@ from moltler.net.routes_filters import (
     Row,
     check,
     keeps,
-    sort_key,
+    ordered,
     value_at,
 )
 from moltler.schema import JsonValue
@@ -24,7 +24,7 @@ from moltler.schema import JsonValue
 DATA_KEYS = (
     "rows", "in", "filters", "limit", "offset", "cursor", "sort", "direction", "page_size", "next",
 )  # fmt: skip
-_TOKEN = "at:"
+_MARK = "at:"
 _DIRECTIONS = {"asc": False, "ascending": False, "desc": True, "descending": True}
 
 
@@ -40,9 +40,9 @@ class Filter:
 class DataRoute:
     """Rows and the names of the parameters that choose among them.
 
-    Rows are filtered, sorted (NULL last, first where descending; equal keys keep the order of
-    `rows`), then cut into pages. Parameters that have no name here are ignored, and a value that
-    cannot be used is refused with status 400, as an API would.
+    Rows are filtered, sorted (NULL last in either direction, as in SELECT; equal keys keep the
+    order of `rows`), then cut into pages. Parameters that have no name here are ignored, and a
+    value that cannot be used is refused with status 400, as an API would.
     """
 
     rows: tuple[Row, ...]
@@ -103,12 +103,7 @@ class DataRoute:
             field = text.removeprefix("-")
             if self.rows and not any(value_at(row, field) is not None for row in self.rows):
                 raise BadParameter(f"`{self.sort}` names `{field[:80]}`, which no row has")
-            descending = True if text.startswith("-") else default
-            rows = sorted(
-                rows, key=lambda row: sort_key(value_at(row, field)), reverse=descending
-            )
-            if descending:
-                rows = _stable(rows, field)
+            rows = ordered(rows, field, descending=default or text.startswith("-"))
         return rows
 
     def _start(self, query: Mapping[str, Sequence[str]], count: int) -> int:
@@ -119,7 +114,7 @@ class DataRoute:
     def _mark(self, position: int) -> JsonValue:
         if self.cursor is None:
             return position
-        return base64.urlsafe_b64encode(f"{_TOKEN}{position}".encode()).decode().rstrip("=")
+        return base64.urlsafe_b64encode(f"{_MARK}{position}".encode()).decode().rstrip("=")
 
     def _whole(self, query: Mapping[str, Sequence[str]], name: str | None) -> int | None:
         if name is None or name not in query:
@@ -130,18 +125,14 @@ class DataRoute:
         return int(text)
 
 
-def _stable(rows: list[Row], field: str) -> list[Row]:
-    return rows
-
-
 def _position(name: str, text: str, count: int) -> int:
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         read = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError) as error:
         raise BadParameter(f"`{name}` is `{text[:80]}`, which no page gave") from error
-    digits = read.removeprefix(_TOKEN)
-    if not (read.startswith(_TOKEN) and digits.isascii() and digits.isdigit() and len(digits) < 18):
+    digits = read.removeprefix(_MARK)
+    if not (read.startswith(_MARK) and digits.isascii() and digits.isdigit() and len(digits) < 18):
         raise BadParameter(f"`{name}` is `{text[:80]}`, which no page gave")
     return min(int(digits), count)
 
@@ -215,14 +206,11 @@ def _agree(located: Located, route: DataRoute, problems: Problems) -> None:
             problems.add(
                 span, "`in` and `next` name the same place of the body", hint="rename one of them"
             )
-    del route
 
 
 def _rows(located: Located, problems: Problems) -> tuple[Row, ...]:
     if located.items is None:
-        problems.add(
-            located.span, f"`rows` must be an array of documents, not {located.shown}"
-        )
+        problems.add(located.span, f"`rows` must be an array of documents, not {located.shown}")
         return ()
     found: list[Row] = []
     for item in located.items:

@@ -20,7 +20,7 @@ OPERATORS: tuple[Operator, ...] = (
     "matches", "is_null", "is_not_null",
 )  # fmt: skip
 Row = dict[str, JsonValue]
-SortKey = tuple[bool, str, Decimal | str]
+SortKey = tuple[int, Decimal | str | None]
 _NUMBER = re.compile(r"-?\d{1,400}(?:\.\d{1,400})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
@@ -73,24 +73,34 @@ def check(operator: Operator, given: Sequence[str]) -> None:
     keeps(operator, None, given)
 
 
-def sort_key(value: JsonValue) -> SortKey:
-    """Give what a value is ordered by: kinds apart, NULL last, text by code point.
+def ordered(rows: Sequence[Row], field: str, *, descending: bool) -> list[Row]:
+    """Sort rows by a field: NULL last, text by code point, or as times if all of it is times.
 
-    >>> sorted([None, "b", 10, 9, "a"], key=sort_key)
-    [9, 10, 'a', 'b', None]
+    >>> [row["n"] for row in ordered([{"n": 9}, {"n": None}, {"n": 10}], "n", descending=True)]
+    [10, 9, None]
     """
+    present = [row for row in rows if value_at(row, field) is not None]
+    absent = [row for row in rows if value_at(row, field) is None]
+    values = [value_at(row, field) for row in present]
+    as_times = all(isinstance(v, str) and _moment(v) is not None for v in values)
+
+    def key(row: Row) -> SortKey:
+        return _sort_key(value_at(row, field), as_times=as_times)
+
+    return sorted(present, key=key, reverse=descending) + absent
+
+
+def _sort_key(value: JsonValue, *, as_times: bool) -> SortKey:
+    """Give what a value is ordered by; different kinds never meet."""
     match value:
-        case None:
-            return True, "", ""
         case bool():
-            return False, "a", Decimal(value)
+            return 0, Decimal(value)
         case int() | float():
-            return False, "b", _decimal(value)
+            return 1, _decimal(value)
         case str():
-            moment = _moment(value)
-            return (False, "c", value) if moment is None else (False, "b", moment)
+            return 2, _moment(value) if as_times else value
         case _:
-            return False, "d", to_json(value)
+            return 3, to_json(value)
 
 
 def _decimal(value: float) -> Decimal:

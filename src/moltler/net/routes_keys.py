@@ -71,7 +71,7 @@ class RouteKey:
         if self.method not in {"*", method}:
             return f"has the method {self.method}"
         given = Counter(query_pairs(address.query))
-        for name, value in (Counter(self.query) - given).keys():
+        for name, value in Counter(self.query) - given:
             actual = [v for n, v in given.elements() if n == name]
             now = f"is `{', '.join(actual)}`" if actual else "is missing"
             return f"wants the parameter `{name}` to be `{value}`, which {now}"
@@ -101,7 +101,9 @@ class RouteKey:
     def distance(self, method: str, address: WebAddress) -> tuple[object, ...]:
         """What sorts the keys that a request may have meant first."""
         parts = address.path.removeprefix("/").split("/")
-        same = sum(s.kind != "rest" and s.matches(p) for s, p in zip(self.path, parts, strict=False))
+        same = sum(
+            s.kind != "rest" and s.matches(p) for s, p in zip(self.path, parts, strict=False)
+        )
         like = _likeness(address.path[:200], self._path_text[:200])
         path = self.matches_path(address.path)
         return (not path, self.method not in {"*", method}, -(same + 2 * like))
@@ -134,7 +136,8 @@ def read_key(text: str) -> RouteKey:
         )
     if re.search(r"\s|#", place):
         raise BadKey(
-            f"the address of `{text}` holds a blank or a `#`", "write a blank as `%20`, `#` as `%23`"
+            f"the address of `{text}` holds a blank or a `#`",
+            "write a blank as `%20`, `#` as `%23`",
         )
     origin, place = _split_origin(place, text)
     path, _, query = place.partition("?")

@@ -215,17 +215,24 @@ def keeps_order(keys: tuple[OrderKey, ...] | None, scan: Scan) -> bool:
     return keys is not None and all(k.field in claimed and not k.nulls_first for k in keys)
 
 
-def order_keys(bound: Bound, block: Block) -> tuple[OrderKey, ...] | None:
+def order_keys(
+    bound: Bound, block: Block, only: exp.Expr | None = None
+) -> tuple[OrderKey, ...] | None:
     """Give ORDER BY as fields of the scan, or ``None`` if a key is anything else.
 
     An empty tuple means that there is no ORDER BY.
+
+    Args:
+        bound: The tree.
+        block: One SELECT.
+        only: One key of it, to look at alone.
     """
     order = block.node.args.get("order")
     if order is None:
         return ()
     keys: list[OrderKey] = []
-    for key in order.expressions:
-        ref = _ordered_by(bound, block, key.this) if isinstance(key, exp.Ordered) else None
+    for key in order.expressions if only is None else [only]:
+        ref = ordered_by(bound, block, key.this) if isinstance(key, exp.Ordered) else None
         declared = ref.output.property if ref is not None else None
         if ref is None or ref.path or declared is None or declared.type.name not in SCALARS:
             return None
@@ -237,7 +244,8 @@ def order_keys(bound: Bound, block: Block) -> tuple[OrderKey, ...] | None:
     return tuple(keys)
 
 
-def _ordered_by(bound: Bound, block: Block, node: exp.Expr) -> Ref | None:
+def ordered_by(bound: Bound, block: Block, node: exp.Expr) -> Ref | None:
+    """Give the column that a sort key means, by name, alias or position."""
     projections = block.node.expressions
     if isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit():
         if any(p.is_star for p in projections):

@@ -18,6 +18,7 @@ from moltler.plan.bound import Bound, Tables, Variables
 from moltler.plan.condition import is_claimed
 from moltler.plan.conjunct import COMPARISONS, Conjunct
 from moltler.plan.constant import Constants, Fold
+from moltler.plan.kept import is_about, kept_keys, own_scans
 from moltler.plan.limit import LimitPlan, check_numbers, nothing_wanted, plan_limit, sole_scan
 from moltler.plan.pushdown import Pushed, equalities, is_null_supplied, push_down
 from moltler.plan.rewrite import rewrite
@@ -60,6 +61,10 @@ def plan_select(
         scan, limit = sole_scan(block), plan_limit(bound, constants, pushed, block)
         if scan is not None and limit is not None:
             limits[scan] = (block, limit)
+        elif block.node.args.get("limit") is not None:
+            limits.update((s, (block, LimitPlan(rule="L1"))) for s in own_scans(block))
+        for sorted_scan, key in kept_keys(bound, constants, block, limit):
+            pushed.local.setdefault(sorted_scan, []).append(key)
     through, columns = passed_through(bound)
     rewrite(bound, constants, pushed.conjuncts)
     requests = tuple(
@@ -168,6 +173,8 @@ def _request(scan: Scan, pushed: Pushed, limited: tuple[Block, LimitPlan] | None
         columns = tuple(p.name for p in sorted(visible, key=lambda p: not p.primary_key)[:1])
     where = pushed.where(scan)
     block, limit = limited or (None, LimitPlan())
+    # Without a limit it only serves to tell how many rows were kept.
+    is_checked = limit.limit is not None or (block is not None and is_about(scan, block, pushed))
     return ScanRequest(
         scan=scan.name,
         connector=scan.connector,
@@ -179,7 +186,7 @@ def _request(scan: Scan, pushed: Pushed, limited: tuple[Block, LimitPlan] | None
         order_by=limit.order_by,
         limit=limit.limit,
         limit_is_claimed=limit.is_claimed,
-        check_sql=_check_sql(scan, block) if block and limit.limit is not None else None,
+        check_sql=_check_sql(scan, block) if block and is_checked else None,
         is_empty=scan in pushed.empty,
         local=tuple(pushed.local.get(scan, ())),
         limit_rule=limit.rule,

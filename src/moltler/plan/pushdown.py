@@ -105,10 +105,10 @@ class _Walk:
         else:
             for target in found:
                 self._hand_over(conjunct, target)
-        scan = conjunct.source.scan
-        if scan is not None and conjunct.rule is not None:
+        if conjunct.rule is not None:
             kept = LocalConjunct(shown_text(conjunct.node, self.constants), conjunct.rule)
-            self.pushed.local.setdefault(scan, []).append(kept)
+            for scan in scans_behind(self.bound, conjunct.source):
+                self.pushed.local.setdefault(scan, []).append(kept)
 
     def _hand_over(self, conjunct: Conjunct, target: _Target) -> None:
         scan = target.scan
@@ -326,6 +326,23 @@ def equalities(scan: Scan, where: tuple[Predicate, ...]) -> dict[str, Scalar] | 
         if tied.setdefault(predicate.field, value) != value:
             return None
     return {p.name: tied[p.name] for p in scan.entity.fields if p.name in tied}
+
+
+def scans_behind(bound: Bound, source: Source) -> Iterator[Scan]:
+    """Give the scans that a source reads: itself, or those of its query."""
+    if source.scan is not None:
+        yield source.scan
+    elif source.query is not None:
+        for scan in bound.scans:
+            if any(above is source.query.node for above in _ancestors(scan.node)):
+                yield scan
+
+
+def _ancestors(node: exp.Expr) -> Iterator[exp.Expr]:
+    above = node.parent
+    while above is not None:
+        yield above
+        above = above.parent
 
 
 def scans_in_from(bound: Bound, block: Block) -> Iterator[Scan]:

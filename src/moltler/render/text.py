@@ -17,6 +17,7 @@ from rich.text import Text
 from moltler.errors import MoltlerError, Problem, ScriptPosition, Span
 from moltler.flow.result import Column, Done
 from moltler.flow.scan import Warning
+from moltler.render.printable import printable
 from moltler.render.record import cell_text
 
 _BLOCK = 1_000
@@ -97,17 +98,7 @@ def _print_block(
 def _cell(value: object) -> Text:
     if value is None:
         return Text("NULL", style="dim")
-    return Text(_printable(cell_text(value)))
-
-
-def _printable(text: str) -> str:
-    # Control characters from an API must not reach the terminal as commands.
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii")
-        for c in text
-    )
+    return Text(printable(cell_text(value)))
 
 
 def print_done(console: Console, done: Done) -> None:
@@ -123,7 +114,7 @@ def print_warning(console: Console, warning: Warning) -> None:
     """Print one warning."""
     line = Text(f"warning[{warning.code}]", style="yellow")
     where = f" ({warning.source})" if warning.source else ""
-    line.append(f": {_printable(warning.message)}{where}", style="default")
+    line.append(f": {printable(warning.message)}{where}", style="default")
     console.print(line, soft_wrap=True)
 
 
@@ -145,20 +136,20 @@ def error_lines(error: MoltlerError) -> Iterator[Text]:
     frames = [f for f in (context.stack or "").splitlines() if f.lstrip().startswith("at ")]
     if len(frames) > 1:
         # A single frame is the place that stands above already.
-        yield from (Text(f"   {_printable(frame.strip())}", style="dim") for frame in frames)
+        yield from (Text(f"   {printable(frame.strip())}", style="dim") for frame in frames)
     if context.status is not None and str(context.status) not in error.message:
         yield Text(f"   = the last response had status {context.status}")
     if context.cause and context.cause not in error.message:
-        yield Text(f"   = cause: {_printable(context.cause)}")
+        yield Text(f"   = cause: {printable(context.cause)}")
     if error.retry_after is not None:
         yield Text(f"   = retry after: {error.retry_after:g} s")
     for note in getattr(error, "__notes__", ()):
-        yield Text(f"   = note: {_printable(note)}")
+        yield Text(f"   = note: {printable(note)}")
 
 
 def _problem_lines(problem: Problem, *, with_text: bool) -> Iterator[Text]:
     head = Text(f"error[{problem.code}]", style="bold red")
-    head.append(f": {_printable(problem.message)}", style="bold default")
+    head.append(f": {printable(problem.message)}", style="bold default")
     yield head
     if isinstance(problem.span, Span):
         excerpt = _excerpt(problem.span)
@@ -172,7 +163,7 @@ def _problem_lines(problem: Problem, *, with_text: bool) -> Iterator[Text]:
         yield Text(f"   = allowed: {shown}" + (f", and {more} more" if more > 0 else ""))
     if problem.hint:
         line = Text("hint", style="cyan")
-        line.append(f": {_printable(problem.hint)}", style="default")
+        line.append(f": {printable(problem.hint)}", style="default")
         yield line
 
 
@@ -191,7 +182,7 @@ def _excerpt(span: Span) -> Iterator[Text]:
 
 
 def _shown(text: str) -> str:
-    return _printable(text.replace("\t", " "))
+    return printable(text.replace("\t", " "))
 
 
 def stdout_console(*, color: bool) -> Console:

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from moltler.flow.http import FetchFailure
 from moltler.ports import Waits, WriteWatch
 from moltler.sandbox.frames import BadFrame, End, Loaded, Thrown
+from moltler.sandbox.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,10 @@ class Call:
     is_cancelled: bool = False
     is_over: bool = False
     requests: int = 0
+    api: Stopwatch = field(default_factory=Stopwatch)
+    """Runs while a request of it is not answered to its end."""
+    busy: Stopwatch = field(default_factory=Stopwatch)
+    """Runs while its JavaScript runs, or waits for an API."""
     failures: list[FetchFailure] = field(default_factory=list[FetchFailure])
     """The last failures of its requests, newest last."""
     log_lines: int = 0
@@ -133,6 +138,8 @@ class Call:
     def run(self) -> None:
         """Note that JavaScript runs from now on, and count its time."""
         self.is_running = True
+        if not self.busy.is_running:
+            self.busy.start()
         if self.deadline is not None:
             self.deadline.start()
 
@@ -151,6 +158,8 @@ class Call:
 
     def _pause(self) -> None:
         self.is_running = False
+        if self.busy.is_running:
+            self.busy.stop()
         if self.deadline is not None:
             self.deadline.stop()
         if self.on_pause is not None:

@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from moltler.sandbox.frames import (
     MAX_LOG_LINES,
     MAX_REQUEST_BODY,
     BadFrame,
-    End,
     Clean,
     Covered,
+    End,
     Fetch,
     Kind,
     Loaded,
@@ -106,6 +106,7 @@ class Child:
         self._fetching: Fetching | None = None
         self._log: Log | None = None
         self._on_tick: Callable[[float], None] | None = None
+        self._inquiring = asyncio.Lock()
         self._inquiry: asyncio.Future[Clean | Covered | None] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -180,7 +181,7 @@ class Child:
         self._fetching = Fetching(self._send, transport)
         self._log = log
 
-    def follow(self, clock: dict[str, object], on_tick: Callable[[float], None] | None) -> None:
+    def follow(self, clock: Mapping[str, object], on_tick: Callable[[float], None] | None) -> None:
         """Tell it the time of a test; it tells when elapsed timers move a clock that stands."""
         self._on_tick = on_tick
         self._send(Kind.CLOCK, 0, encode_json(clock))
@@ -316,13 +317,14 @@ class Child:
             self._ping()
 
     async def _inquire(self, kind: Kind) -> Clean | Covered | None:
-        if self.death is not None:
-            return None
-        self._inquiry = inquiry = asyncio.get_running_loop().create_future()
-        self._send(kind, 0)
-        await asyncio.wait({inquiry}, timeout=self.times.grace_s)
-        self._inquiry = None
-        return inquiry.result() if inquiry.done() else None
+        async with self._inquiring:
+            if self.death is not None:
+                return None
+            self._inquiry = inquiry = asyncio.get_running_loop().create_future()
+            self._send(kind, 0)
+            await asyncio.wait({inquiry}, timeout=self.times.grace_s)
+            self._inquiry = None
+            return inquiry.result() if inquiry.done() else None
 
     def _answer(self, answer: Clean | Covered | None) -> None:
         if self._inquiry is not None and not self._inquiry.done():

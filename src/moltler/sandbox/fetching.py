@@ -101,6 +101,10 @@ class _Exchange:
             self.task.cancel()
 
     async def run(self) -> None:
+        with self._call.api.running():
+            await self._serve()
+
+    async def _serve(self) -> None:
         watch = self._call.watch
         try:
             response = await self._transport.send(

@@ -37,12 +37,15 @@ class Supply(Protocol):
         """Give the time without a call until an instance is retired."""
         ...
 
-    async def claim(self, target: ResolvedConnector) -> Child:
-        """Give a process that is ready, or dead if none could be started."""
+    async def claim(self, target: ResolvedConnector, modules: Mapping[int, Module]) -> Child:
+        """Give a process that is ready, or dead if none could be started.
+
+        `modules` will hold what is loaded into it.
+        """
         ...
 
-    async def release(self, child: Child, modules: Mapping[int, Module]) -> None:
-        """Take a process back that no call uses, with what was loaded into it."""
+    async def release(self, child: Child) -> None:
+        """Take a process back."""
         ...
 
 
@@ -57,11 +60,11 @@ class FromSpares:
         """Give the time without a call until an instance is retired."""
         return self._spares.times.idle_s
 
-    async def claim(self, target: ResolvedConnector) -> Child:
+    async def claim(self, target: ResolvedConnector, modules: Mapping[int, Module]) -> Child:
         """Give a blank process."""
         return await self._spares.claim(target.limits.memory_mb)
 
-    async def release(self, child: Child, modules: Mapping[int, Module]) -> None:
+    async def release(self, child: Child) -> None:
         """End it."""
         child.kill(Death("closed"))
         await child.gone()
@@ -88,6 +91,7 @@ class Instance:
         self._loaded: dict[tuple[Handler, str], Module] = {}
         self._claiming = asyncio.Lock()
         self._loading = asyncio.Lock()
+        self._is_closed = False
 
     async def child(self) -> Child:
         """Give its process, claiming a new one if there is none; may be dead if none starts."""
@@ -98,7 +102,7 @@ class Instance:
                 return child
             self._loaded = {}
             self.modules = {}
-            self._child = child = await self._supply.claim(self.target)
+            self._child = child = await self._supply.claim(self.target, self.modules)
             child.adopt(self.transport, self._log)
             return child
 
@@ -115,6 +119,7 @@ class Instance:
             NotLoaded: It throws, hangs or does not compile.
         """
         async with self._loading:
+            self.check_open()
             if child is self._child and (known := self._loaded.get((handler, entry))):
                 return known
             call = Call(child.next_id(), "load", watch)
@@ -131,10 +136,21 @@ class Instance:
                 self._loaded[handler, entry] = module
             return module
 
+    def check_open(self) -> None:
+        """Refuse a call that comes too late: the process may serve somebody else by now.
+
+        Raises:
+            MoltlerError: It is closed (JSR003).
+        """
+        if self._is_closed:
+            raise session_closed()
+
     async def close(self) -> None:
         """Give the process back and end the connections."""
-        if self._child is not None:
-            await self._supply.release(self._child, self.modules)
+        self._is_closed = True
+        child, self._child = self._child, None
+        if child is not None:
+            await self._supply.release(child)
         await self.transport.close()
 
 

@@ -61,6 +61,7 @@ class Stream:
         self._is_closed = False
         self.pages = 0
         self._past_requests = 0
+        self._past_api_s = self._past_call_s = 0.0
         self.has_ended = False
         self.incomplete_reason: IncompleteReason | None = None
         self.warnings: tuple[Warning, ...] = ()
@@ -69,6 +70,16 @@ class Stream:
     def requests(self) -> int:
         """HTTP requests so far."""
         return self._past_requests + (self._call.requests if self._call else 0)
+
+    @property
+    def api_s(self) -> float:
+        """Seconds with a request on its way, so far."""
+        return self._past_api_s + (self._call.api.read() if self._call else 0.0)
+
+    @property
+    def call_s(self) -> float:
+        """Seconds in which the handler ran or waited for a response, so far."""
+        return self._past_call_s + (self._call.busy.read() if self._call else 0.0)
 
     async def pull(self) -> bytes | bytearray | None:
         """Give the next page, or ``None`` at the end.
@@ -146,6 +157,8 @@ class Stream:
             raise of_death(death, call, self._work.failing)
         self._is_rerun = True
         self._past_requests += call.requests
+        self._past_api_s += call.api.read()
+        self._past_call_s += call.busy.read()
         self._call = None
 
     async def _begin(self) -> Call:
@@ -251,6 +264,7 @@ async def begin(
     try:
         child = await instance.child()
         module = await instance.module(child, work.handler, work.entry, work.watch)
+        instance.check_open()
     except NotLoaded as failed:
         turn.end()
         if isinstance(failed.reason, Death):

@@ -33,7 +33,7 @@ def query_spec(target: ResolvedConnector, request: ScanRequest) -> bytes:
             "credit": 1,
             "args": [
                 config_of(target),
-                {name: _scalar(value) for name, value in request.filters.items()},
+                filters_of(request),
                 options_of(target, request),
             ],
             "columns": columns,
@@ -59,6 +59,11 @@ def test_spec(target: ResolvedConnector) -> bytes:
 def config_of(target: ResolvedConnector) -> dict[str, JsonValue]:
     """Give the config as handlers see it, in schema order."""
     return dict(target.config)
+
+
+def filters_of(request: ScanRequest) -> dict[str, JsonValue]:
+    """Give ``filters``: fields tied to one value."""
+    return {name: _scalar(value) for name, value in request.filters.items()}
 
 
 def options_of(target: ResolvedConnector, request: ScanRequest) -> dict[str, object]:

@@ -32,6 +32,10 @@ class TestOptions:
     __test__ = False
     require_env: bool = False
     """Unset variables fail a test instead of skipping it."""
+    record: bool = False
+    """Tests without MOCK_API run against the real API and write their cassettes anew."""
+    live: bool = False
+    """Cassettes are ignored, and tests of installed packages get network and ENV."""
 
 
 def run_test(

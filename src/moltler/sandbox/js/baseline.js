@@ -3,7 +3,7 @@
 //
 // What runs after handlers uses only what was captured here, and no iteration protocol.
 
-const { getOwnPropertyDescriptor: describe, getPrototypeOf, is } = Object;
+const { getOwnPropertyDescriptor: describe, getPrototypeOf, is, isExtensible } = Object;
 const { ownKeys } = Reflect;
 const match = Function.prototype.call.bind(RegExp.prototype.test);
 const clearMarks = performance.clearMarks.bind(performance);
@@ -79,14 +79,15 @@ export function takeBaseline() {
     const proto = getPrototypeOf(object);
     const keys = ownKeys(object);
     const properties = keys.map((key) => describe(object, key));
-    nodes.push({ object, proto, keys, properties });
+    nodes.push({ object, proto, keys, properties, isOpen: isExtensible(object) });
     todo.push(...[proto, ...properties.flatMap((p) => [p.value, p.get, p.set])].filter(isObject));
   }
 }
 
 export const hasBaseline = () => nodes !== null;
 
-function isSame({ object, proto, keys, properties }) {
+function isSame({ object, proto, keys, properties, isOpen }) {
+  if (isExtensible(object) !== isOpen) return false;
   if (getPrototypeOf(object) !== proto || ownKeys(object).length !== keys.length) return false;
   for (let i = 0; i < keys.length; i++) {
     const then = properties[i];

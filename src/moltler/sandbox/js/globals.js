@@ -1,6 +1,7 @@
 // What handlers find in the global scope: ours instead of the native, and what is deleted.
 
 import { current, storage } from "./calls.js";
+import "./cover.js";
 import { makeConsole } from "./console.js";
 import * as errors from "./errors.js";
 import { fetch } from "./fetch.js";

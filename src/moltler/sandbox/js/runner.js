@@ -12,7 +12,7 @@ import {
   setLoading,
   storage,
 } from "./calls.js";
-import { hasBaseline, isPristine, takeBaseline, taint } from "./baseline.js";
+import { hasBaseline, isPristine, taint, takeBaseline } from "./baseline.js";
 import { elapse, installClock, resetClock, setClock } from "./clock.js";
 import { checkHandler, forgetModules, importHandler, moduleIds } from "./compile.js";
 import { onChunk, onReply } from "./fetch.js";

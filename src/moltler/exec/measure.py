@@ -1,0 +1,125 @@
+"""Handlers that are watched while a query runs, for EXPLAIN ANALYZE."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from moltler.errors import Problem
+from moltler.exec.pages import PageReader
+from moltler.flow.connector import ResolvedConnector
+from moltler.flow.scan import ScanOutcome, ScanRequest
+from moltler.model import Action, Handler
+from moltler.ports import Handlers, PageStream, WriteWatch
+from moltler.sandbox.stopwatch import Stopwatch
+from moltler.schema import JsonValue
+
+CountKept = Callable[[ScanRequest, pa.RecordBatch], int]
+"""Tells how many rows of a page, in declared types, pass the conditions of its scan."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one scan did, over all calls of its handler."""
+
+    request: ScanRequest
+    """As planned."""
+    calls: int = 0
+    second_calls: int = 0
+    """Calls without the limit that the first one had."""
+    requests: int = 0
+    pages: int = 0
+    received: int = 0
+    kept: int | None = 0
+    """Rows of the answer in use that pass WHERE; ``None`` if that is not about this scan only."""
+    api_s: float = 0.0
+    call_s: float = 0.0
+
+
+class MeasuredHandlers:
+    """Runs handlers and keeps a tally for each scan of a query (`ports.Handlers`).
+
+    Args:
+        handlers: Run them.
+        scans: As planned.
+        count_kept: For scans with a `check_sql`.
+        now: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        scans: tuple[ScanRequest, ...],
+        count_kept: CountKept,
+        now: Callable[[], float],
+    ) -> None:
+        self.tallies: Mapping[str, Tally] = {
+            r.scan: Tally(r, kept=0 if r.check_sql is not None or not _has_conditions(r) else None)
+            for r in scans
+        }
+        self.waiting = Stopwatch(now)
+        """Runs while the engine waits for a page."""
+        self._handlers = handlers
+        self._count_kept = count_kept
+        self._lock = threading.Lock()
+
+    def query(self, target: ResolvedConnector, request: ScanRequest) -> PageStream:
+        """Start a query handler; nothing runs before the first page is pulled."""
+        tally = self.tallies[request.scan]
+        with self._lock:
+            if tally.request.limit is not None and request.limit is None:
+                tally.second_calls += 1
+                if tally.kept is not None:
+                    tally.kept = 0  # the rows of the first answer are not used
+        return _MeasuredPages(
+            self._handlers.query(target, request), target, request, tally, self
+        )
+
+    def execute(
+        self,
+        target: ResolvedConnector,
+        action: Action,
+        parameters: Mapping[str, JsonValue],
+        *,
+        watch: WriteWatch | None = None,
+    ) -> JsonValue:
+        """Run an action and give what it returned."""
+        return self._handlers.execute(target, action, parameters, watch=watch)
+
+    def test(self, target: ResolvedConnector) -> JsonValue:
+        """Run the type's TEST_HANDLER."""
+        return self._handlers.test(target)
+
+    def check(self, handler: Handler, entry: str) -> tuple[Problem, ...]:
+        """Compile a handler without running it."""
+        return self._handlers.check(handler, entry)
+
+    def close(self) -> None:
+        """Do nothing: whoever lent the handlers closes them."""
+
+    def note_page(self, tally: Tally, batch: pa.RecordBatch, *, is_first: bool) -> None:
+        """Count a page in declared types."""
+        kept = 0
+        if tally.kept is not None:
+            is_checked = tally.request.check_sql is not None
+            kept = self._count_kept(tally.request, batch) if is_checked else batch.num_rows
+        with self._lock:
+            tally.calls += is_first
+            if tally.kept is not None:
+                tally.kept += kept
+
+    def note_end(self, tally: Tally, outcome: ScanOutcome) -> None:
+        """Count a call that is over."""
+        with self._lock:
+            tally.requests += outcome.requests
+            tally.pages += outcome.pages
+            tally.received += outcome.rows
+            tally.api_s += outcome.api_s
+            tally.call_s += outcome.call_s
+
+
+class _MeasuredPages:
+    """The pages of one call (`ports.PageStream`)."""
