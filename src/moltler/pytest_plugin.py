@@ -6,6 +6,7 @@ A file's tests see the definitions of the scripts beside it, and of those that t
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ _SUFFIXES = frozenset({".moltler", ".sql"})
 _TEST = re.compile(rb"\bTEST\s+CONNECTOR\s+TYPE\b", re.IGNORECASE)
 _OURS = re.compile(rb"\bCONNECTOR\s+(?:TYPE|ENTITY|ACTION)\b", re.IGNORECASE)
 # Other .sql files, migrations say, are not ours to parse.
+_LARGEST = 5_000_000
 _BENCH = pytest.StashKey["_Bench"]()
 
 
@@ -45,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Take scripts that hold tests."""
-    if file_path.suffix in _SUFFIXES and _TEST.search(file_path.read_bytes()):
+    if _holds(file_path, _TEST):
         return _Script.from_parent(parent, path=file_path)
     return None
 
@@ -57,6 +59,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         bench.session.close()
 
 
+def _holds(path: Path, words: re.Pattern[bytes]) -> bool:
+    # Dumps of databases end in .sql as well; nobody writes a test as large as they are.
+    return (
+        path.suffix in _SUFFIXES
+        and path.is_file()
+        and path.stat().st_size <= _LARGEST
+        and words.search(path.read_bytes()) is not None
+    )
+
+
 class _Bench:
     """One session for all tests of this process, and what each folder defines."""
 
@@ -64,11 +76,8 @@ class _Bench:
         from moltler.compose import open_session
         from moltler.testing.runner import TestOptions
 
-        # `print` finds the stream that pytest captures with, whichever it is by then.
-        self.session: Session = open_session(
-            echo=lambda line: print(line.rstrip("\n")), prewarm=True
-        )  # noqa: T201
-        self.options = TestOptions(require_env=config.getoption("moltler_require_env"))
+        self.session: Session = open_session(prewarm=True)
+        self.options = TestOptions(require_env=bool(config.getoption("moltler_require_env")))
         self._also: Sequence[Path] = config.getini("moltler_paths")
         self._collections: dict[Path, TestCollection | MoltlerError] = {}
 
@@ -88,10 +97,9 @@ class _Bench:
     def _collect(self, folder: Path) -> TestCollection | MoltlerError:
         from moltler.cli.files import read_script, scripts_in
 
-        beside = [p for p in sorted(folder.iterdir()) if p.suffix in _SUFFIXES and p.is_file()]
-        also = [p for p in scripts_in(map(str, self._also)) if p not in beside]
-        scripts = [p for p in (*also, *beside) if _OURS.search(p.read_bytes())]
         try:
+            files = dict.fromkeys((*scripts_in(map(str, self._also)), *sorted(folder.iterdir())))
+            scripts = [path for path in files if _holds(path, _OURS)]
             return self.session.collect_tests([read_script(str(p)) for p in scripts])
         except MoltlerError as error:
             return error
@@ -106,23 +114,16 @@ def _bench(config: pytest.Config) -> _Bench:
 class _Script(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """Give the tests of the file, named as they are."""
-        collection = _bench(self.config).collection(self.path.parent)
+        try:
+            collection = _bench(self.config).collection(self.path.parent)
+        except MoltlerError as error:
+            raise self.CollectError(_error_text(error)) from error
         tests = [t for t in collection.tests if Path(t.span.source.name) == self.path]
         names = [test.name for test in tests]
         for test in tests:
             is_clear = names.count(test.name) == 1
             name = test.name if is_clear else f"{test.type_name}: {test.name}"
             yield _Test.from_parent(self, name=name, test=test, collection=collection)
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> object:
-        """Show our errors as we do."""
-        if isinstance(excinfo.value, MoltlerError):
-            return _error_text(excinfo.value)
-        return super().repr_failure(excinfo)
-
-
-class _Failed(Exception):  # noqa: N818 - an outcome
-    pass
 
 
 class _Test(pytest.Item):
@@ -149,17 +150,13 @@ class _Test(pytest.Item):
         if report.status == "skipped":
             pytest.skip(report.reason or "")
         if report.failure is not None:
-            raise _Failed("\n".join(failure_lines(report)))
+            text = "\n".join(failure_lines(report))
+            # Where it failed is a place in the script; a Python traceback says nothing.
+            pytest.fail(text.replace(f"{self.config.rootpath}{os.sep}", ""), pytrace=False)
 
     def _note(self, report: TestReport) -> None:
         if report.notes:
             self.add_report_section("call", "moltler", "\n".join(report.notes))
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> object:  # type: ignore[override] # as pytest's guide has it
-        """Show what failed as `moltler test` does, without a Python traceback."""
-        if isinstance(excinfo.value, _Failed):
-            return str(excinfo.value)
-        return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Tell where it stands."""

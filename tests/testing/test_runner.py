@@ -269,7 +269,8 @@ def test_skip_names_its_reason(play: RunTest, clauses: str, body: str) -> None:
     [
         "WHILE TRUE LOOP PRINT 'x'; END LOOP;",
         "WHILE TRUE LOOP TRY THROW 'x'; CATCH THEN PRINT 'y'; END TRY; END LOOP;",
-        "SELECT count(*) FROM range(100000) a, range(100000) b, range(1000) c WHERE a.range = b.range + c.range;",
+        "SELECT count(*) FROM range(100000) a, range(100000) b, range(1000) c"
+        " WHERE a.range = b.range + c.range;",
         CREATE + "SELECT * FROM c.items;",
     ],
 )  # fmt: skip

@@ -71,17 +71,10 @@ def explain(
     for request in plan.scans:
         target = targets[request.connector]
         rows.extend(masked(row, target.secrets) for row in _scan(request, target, verdict))
-    secrets = tuple(s for t in targets.values() for s in t.secrets)
-    rows.extend(
-        masked((None, "warning", w.code, f"{w.message} ({w.source})"), secrets)
-        for w in plan.warnings
-    )
     return tuple(rows)
 
 
-def _scan(
-    request: ScanRequest, target: ResolvedConnector, verdict: CacheVerdict
-) -> Iterator[Row]:
+def _scan(request: ScanRequest, target: ResolvedConnector, verdict: CacheVerdict) -> Iterator[Row]:
     name, options = request.scan, options_of(target, request)
     handler = f"{target.type.name}.{request.entity.name}"
     yield name, "handler", handler, f"revision {target.revision}, instance {target.name}"

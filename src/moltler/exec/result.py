@@ -87,7 +87,7 @@ class Result:
     @property
     def warnings(self) -> tuple[Warning, ...]:
         """What to know although the statement succeeded."""
-        return () if isinstance(self._outcome, Table) else self._outcome.warnings
+        return self._outcome.warnings
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
@@ -201,15 +201,17 @@ def _type_of(value: object) -> TypeName:
 
 
 def _table(columns: Sequence[Column], rows: Sequence[tuple[object, ...]]) -> pa.Table:
-    """Give rows at hand in Arrow; what is neither scalar nor text becomes JSON text."""
+    """Give rows at hand in Arrow; structures, and values of any type, become JSON text."""
     arrays = [
-        pa.array([_arrow_cell(row[i]) for row in rows], _ARROW.get(column.type, pa.string()))
+        pa.array(
+            [_arrow_cell(row[i], column.type) for row in rows], _ARROW.get(column.type, pa.string())
+        )
         for i, column in enumerate(columns)
     ]
     return pa.table(arrays, names=[c.name for c in columns])
 
 
-def _arrow_cell(value: object) -> object:
-    if isinstance(value, dict | list | tuple):
+def _arrow_cell(value: object, type_: TypeName) -> object:
+    if isinstance(value, dict | list | tuple) or (type_ == "any" and value is not None):
         return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
     return float(value) if isinstance(value, Decimal) else value

@@ -65,6 +65,7 @@ class Table:
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[object, ...], ...]
+    warnings: tuple[Warning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,10 @@ from moltler.model import Entity
 from moltler.schema import TypeName
 
 IncompleteReason = Literal["page_cap", "possibly_incomplete"]
+MOST_KEYS = 1_000
+"""Distinct keys that one scan hands to another; more are not handed over (LANGUAGE §6.6)."""
+KEYS_PER_CALL = 50
+"""Keys of one call whose handler takes lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,30 @@ class LocalConjunct:
     """Normalised SQL."""
     rule: str
     """``P1`` to ``P6``, or ``value`` where no predicate says the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Where the keys of one field come from that a scan is called with (LANGUAGE §6.6).
+
+    Either from rows of another scan, which is read first, or from a list in the text.
+    """
+
+    field: str
+    """Of the scan that is fed."""
+    operator: Literal["in", "="]
+    """``in``: up to `KEYS_PER_CALL` keys a call; ``=``: one call for each key."""
+    driver: str | None = None
+    """The scan that the keys come from, by its name in the plan; ``None`` for `values`."""
+    column: str | None = None
+    """The driver's field."""
+    values: tuple[Scalar, ...] = ()
+    """The distinct values of a list in the text."""
+    is_required: bool = False
+    """The handler cannot be called without it, so too many keys are an error."""
+    group: int = 0
+    """Feeds by ``=`` of the same number take their keys from the same rows: one call for each
+    combination there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +85,11 @@ class ScanRequest:
     limit_rule: str | None = None
     """``L1`` to ``L6``: what forbids to hand over the LIMIT there is; ``None`` if it is handed
     over or there is none."""
+    feeds: tuple[Feed, ...] = ()
+    """Keys that the scan is called with, besides `where`: such a scan takes several calls."""
+    keys_sql: str | None = None
+    """For a scan whose keys feed others: SQL that gives, over its rows, the distinct keys of
+    those that pass its own conditions. ``None`` if every row's keys count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +119,10 @@ class ScanOutcome:
     """Seconds in which a request was on its way, waits for `rate_limit` included."""
     call_s: float = 0.0
     """Seconds in which the handler ran or waited for a response."""
+    retries: int = 0
+    """Requests or calls that were made again after a failure."""
+    is_cached: bool = False
+    """Its rows were kept from an earlier scan, and no handler ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +137,24 @@ class QueryPlan:
     warnings: tuple[Warning, ...] = ()
     through: Mapping[int, TypeName] = field(default_factory=dict[int, TypeName])
     """Columns of the result, by position, that are JSON text of such documents."""
+
+    @property
+    def drivers(self) -> frozenset[str]:
+        """The scans that are read first, because their keys feed others."""
+        return frozenset(f.driver for s in self.scans for f in s.feeds if f.driver is not None)
+
+    @property
+    def in_order(self) -> tuple[ScanRequest, ...]:
+        """The scans in the order of execution: each behind those that feed it."""
+        ordered: list[ScanRequest] = []
+        placed: set[str] = set()
+        waiting = list(self.scans)
+        while waiting:
+            # The planner never lets scans feed each other in a circle.
+            free = next(
+                s for s in waiting if all(f.driver is None or f.driver in placed for f in s.feeds)
+            )
+            waiting.remove(free)
+            ordered.append(free)
+            placed.add(free.scan)
+        return tuple(ordered)

@@ -18,7 +18,7 @@ from moltler.plan.bound import Bound
 from moltler.plan.condition import Translation, fields_of, rejects_null
 from moltler.plan.conjunct import Conjunct, conjuncts_of, own_nodes, shown_text
 from moltler.plan.constant import Constants
-from moltler.plan.scope import Block, JoinStep, Query, Ref, Scan, SetQuery, Source
+from moltler.plan.scope import Block, JoinStep, Output, Query, Ref, Scan, SetQuery, Source
 from moltler.schema import SCALARS, DataType
 
 NOT_EXPRESSIBLE = "value"
@@ -50,13 +50,17 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
+    """A scan that a condition may be handed to."""
+
     scan: Scan
     fields: dict[int, tuple[str, DataType]]
+    """What the names of the condition are there, by node id."""
     must_reject_null: bool
     rule: str
-    # What is broken if it must and does not.
+    """What is broken if it must and does not."""
     is_direct: bool
+    """Not through a derived table."""
 
 
 def push_down(bound: Bound, constants: Constants) -> Pushed:
@@ -73,6 +77,30 @@ def push_down(bound: Bound, constants: Constants) -> Pushed:
         if equalities(scan, pushed.where(scan)) is None:
             pushed.empty.add(scan)
     return pushed
+
+
+def reached(bound: Bound, constants: Constants, conjunct: Conjunct) -> list[Target]:
+    """Give the scans that a condition in the place of this one may be handed to.
+
+    The condition must reject NULL, as being one of some keys does.
+    """
+    found = _Walk(bound, constants, Pushed()).targets(conjunct)
+    return [] if isinstance(found, str) else found
+
+
+def reached_below(bound: Bound, constants: Constants, query: Query, key: int) -> list[Target]:
+    """Give the scans that a condition on the first column of a query may be handed to (P5).
+
+    Args:
+        bound: The statement.
+        constants: Its constants.
+        query: Whose rows that fail the condition do not matter.
+        key: What stands for the column in `Target.fields`.
+    """
+    way = _Way("P5", must_reject_null=False, is_direct=False)
+    first = Ref(Source("", {}), Output("", position=0))
+    found = _Walk(bound, constants, Pushed()).into_query(way, {key: first}, query)
+    return [] if isinstance(found, str) else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +127,7 @@ class _Walk:
         if conjunct.source is None:
             conjunct.rule = SEVERAL
             return
-        found = self._targets(conjunct)
+        found = self.targets(conjunct)
         if isinstance(found, str):
             conjunct.rule = found
         else:
@@ -110,7 +138,7 @@ class _Walk:
             for scan in scans_behind(self.bound, conjunct.source):
                 self.pushed.local.setdefault(scan, []).append(kept)
 
-    def _hand_over(self, conjunct: Conjunct, target: _Target) -> None:
+    def _hand_over(self, conjunct: Conjunct, target: Target) -> None:
         scan = target.scan
         told = self.pushed.predicates.setdefault(scan, [])
         translation = Translation(target.fields, self.constants, scan.entity.pushdown)
@@ -125,7 +153,7 @@ class _Walk:
             conjunct.pushed.append((scan, predicate))
             told.append((conjunct.start, predicate))
 
-    def _targets(self, conjunct: Conjunct) -> list[_Target] | str:
+    def targets(self, conjunct: Conjunct) -> list[Target] | str:
         """Give the scans that a conjunct may reach, or the rule that stops it."""
         block, source, join = conjunct.block, conjunct.source, conjunct.join
         if block.is_denied or source is None:
@@ -144,7 +172,7 @@ class _Walk:
 
     def _into_source(
         self, way: _Way, leaves: Mapping[int, Ref], source: Source
-    ) -> list[_Target] | str:
+    ) -> list[Target] | str:
         if source.scan is not None:
             found: dict[int, tuple[str, DataType]] = {}
             for node, ref in leaves.items():
@@ -152,25 +180,25 @@ class _Walk:
                 if declared is None:
                     return "P6"
                 found[node] = fields_of(ref, declared.name, declared.type)
-            return [_Target(source.scan, found, way.must_reject_null, way.rule, way.is_direct)]
+            return [Target(source.scan, found, way.must_reject_null, way.rule, way.is_direct)]
         cte = source.cte
         if cte is not None and (cte.uses != 1 or cte.is_recursive):
             return "P5"
         if source.query is None:
             return "P6"
-        return self._into_query(replace(way, is_direct=False), leaves, source.query)
+        return self.into_query(replace(way, is_direct=False), leaves, source.query)
 
-    def _into_query(
+    def into_query(
         self, way: _Way, leaves: Mapping[int, Ref], query: Query
-    ) -> list[_Target] | str:
+    ) -> list[Target] | str:
         """Carry a condition through a derived table onto the columns behind it (P5)."""
         match query:
             case Block():
                 return self._into_block(way, leaves, query)
             case SetQuery() if lets_through(query, leaves):
-                found: list[_Target] = []
+                found: list[Target] = []
                 for side in (query.left, query.right):
-                    reached = self._into_query(way, leaves, side)
+                    reached = self.into_query(way, leaves, side)
                     if not isinstance(reached, str):
                         found.extend(reached)
                 return found or "P5"
@@ -179,7 +207,7 @@ class _Walk:
 
     def _into_block(
         self, way: _Way, leaves: Mapping[int, Ref], block: Block
-    ) -> list[_Target] | str:
+    ) -> list[Target] | str:
         if block.is_denied:
             return "P6"
         if block.outputs is None or is_barrier(block):

@@ -10,7 +10,6 @@ from moltler.flow.connector import CallLimits
 from moltler.loop import LoopThread
 from moltler.model import Handler
 from moltler.sandbox.call import Call, Death
-from moltler.sandbox.child import Child
 from moltler.sandbox.failures import Failing, of_death, of_source, session_closed
 from moltler.sandbox.frames import MAX_SOURCE, Kind, Loaded, Thrown
 from moltler.sandbox.pool import FromSpares, ask
@@ -44,8 +43,6 @@ class JavaScriptHandlers(Runtime):
         super().__init__(loop, FromSpares(self._spares), open_transport, log)
         self._reuse = Reuse(self._spares)
         self._rooms: weakref.WeakSet[TestRoom] = weakref.WeakSet()
-        self._checker: Child | None = None
-        self._checker_idle: asyncio.TimerHandle | None = None
         self._claiming = asyncio.Lock()
 
     def prewarm(self) -> None:
@@ -112,20 +109,16 @@ class JavaScriptHandlers(Runtime):
             self._loop.run(self._close())
 
     async def _close(self) -> None:
-        if self._checker_idle is not None:
-            self._checker_idle.cancel()
         await self._pool.close()
         await self._spares.close()
 
     async def _check(self, handler: Handler, entry: str) -> tuple[Loaded | Thrown | Death, Call]:
+        # The handler's own code does not run: a module that throws stands before it.
         async with self._claiming:
-            child = self._checker
-            if child is None or not child.is_alive:
-                self._checker = child = await self._spares.claim(_ANY_LIMITS.memory_mb)
-            if self._checker_idle is not None:
-                self._checker_idle.cancel()
-            self._checker_idle = asyncio.get_running_loop().call_later(
-                child.times.idle_s, child.kill, Death("closed")
-            )
-        call = Call(child.next_id(), "check")
-        return await ask(child, call, Kind.CHECK, handler, entry, child.times.load_s), call
+            child = await self._spares.claim(_ANY_LIMITS.memory_mb)
+            call = Call(child.next_id(), "check")
+            try:
+                answer = await ask(child, call, Kind.CHECK, handler, entry, child.times.load_s)
+            finally:
+                self._spares.give_back(child)
+        return answer, call

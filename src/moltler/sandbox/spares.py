@@ -24,7 +24,7 @@ class Spares:
         self.times = times or Times()
         self._loop = loop
         self._size = size
-        self._starting: deque[tuple[Child, asyncio.Task[None]]] = deque()
+        self._starting: deque[tuple[Child, asyncio.Future[None]]] = deque()
         self._all: set[Child] = set()
         self._refill: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -57,6 +57,15 @@ class Spares:
             child.kill(Death("closed"))
             raise
         return child
+
+    def give_back(self, child: Child) -> None:
+        """Take back a process that compiled handlers and ran none, so it is blank as before."""
+        if not child.is_alive or self._is_closed or len(self._starting) >= self._size:
+            child.kill(Death("closed"))
+            return
+        is_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        is_ready.set_result(None)
+        self._starting.appendleft((child, is_ready))
 
     async def close(self) -> None:
         """End every process that was ever handed out or waits."""

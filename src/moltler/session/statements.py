@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from moltler.exec.run import SelectRows
 
 LATER = (
-    ast.Explain
-    | ast.ClearCache
+    ast.ClearCache
     | ast.Sync
     | ast.RollbackSync
     | ast.DropSchedule
@@ -110,6 +109,11 @@ class StatementRunner:
                 return self._select(self._plan(statement, scope))
             case ast.ExecStatement():
                 return self._execute(statement.call, scope)
+            case ast.Explain(target=ast.Exec() as call):
+                return self._dry_run(statement, call, scope)
+            case ast.Explain(target=ast.SqlText() as sql):
+                plan = self._plan(ast.Select(sql, span=sql.span), scope)
+                return self._analyze(plan) if statement.analyze else self._explain(plan)
             case (
                 ast.CreateType()
                 | ast.CreateEntity()
@@ -237,22 +241,47 @@ class StatementRunner:
         from moltler.exec.run import run_select
 
         services = self.services
-        catalog = self._catalog()
-        names = tuple(dict.fromkeys(r.connector for r in plan.scans))
-        self.note_scans(catalog, plan)
-
-        def note(error: BaseException | None) -> None:
-            for name in names:
-                services.journal.note_call(name, _shown(error))
-
         return run_select(
             plan,
             engine=services.engine,
             handlers=services.handlers,
-            resolve=lambda name: self.resolve(catalog, name),
+            resolve=self._resolver(),
             clock=services.clock,
-            on_end=note,
+            on_end=self._note_scans(plan),
         )
+
+    def _explain(self, plan: QueryPlan) -> Table:
+        from moltler.exec.explain import COLUMNS, explain
+
+        return Table(COLUMNS, explain(plan, self._resolver()), plan.warnings)
+
+    def _analyze(self, plan: QueryPlan) -> Table:
+        from moltler.exec.analyze import analyze
+
+        services = self.services
+        return analyze(
+            plan,
+            engine=services.engine,
+            handlers=services.handlers,
+            resolve=self._resolver(),
+            clock=services.clock,
+            on_end=self._note_scans(plan),
+        )
+
+    def _resolver(self) -> Callable[[str], ResolvedConnector]:
+        catalog = self._catalog()
+        return lambda name: self.resolve(catalog, name)
+
+    def _note_scans(self, plan: QueryPlan) -> Callable[[BaseException | None], None]:
+        """Take notice of scans that begin, and give what takes notice of their end."""
+        self.note_scans(self._catalog(), plan)
+        names = tuple(dict.fromkeys(r.connector for r in plan.scans))
+
+        def note(error: BaseException | None) -> None:
+            for name in names:
+                self.services.journal.note_call(name, _shown(error))
+
+        return note
 
     def _select_rows(self, sql: ast.SqlText, scope: Scope) -> list[dict[str, object]]:
         outcome = self._select(self._plan(ast.Select(sql, span=sql.span), scope))
@@ -279,11 +308,24 @@ class StatementRunner:
     def _execute(self, call: ast.Exec, scope: Scope) -> ActionResult:
         catalog = self._catalog()
         path = action_of(catalog, call)
+        return self.act(catalog, call.path[0], path, self._given(call, scope), call)
+
+    def _given(self, call: ast.Exec, scope: Scope) -> list[GivenArgument]:
         environment = self.environment(scope)
-        given = [
+        return [
             GivenArgument(a.name, evaluate(a.value, environment), a.span) for a in call.arguments
         ]
-        return self.act(catalog, call.path[0], path, given, call)
+
+    def _dry_run(self, statement: ast.Explain, call: ast.Exec, scope: Scope) -> Table:
+        from moltler.session.explain import DryRunHost, dry_run
+
+        catalog = self._catalog()
+        connector, path = call.path[0], action_of(catalog, call)
+        action = catalog.action(connector, path, call.span)
+        parameters = bind_arguments(action, self._given(call, scope), call.span)
+        if not isinstance(self.services, DryRunHost):
+            raise not_supported(statement, "EXPLAIN CONNECTOR_EXEC inside a test")
+        return dry_run(self.resolve(catalog, connector), action, parameters, self.services)
 
     def act(
         self,
