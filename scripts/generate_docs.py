@@ -32,7 +32,7 @@ FAMILIES = {
     "JSR": "The connector's JavaScript failed",
     "API": "The API failed, or could not be used",
     "SNC": "A sync failed (a later version)",
-    "TST": "A connector test failed (a later version)",
+    "TST": "A connector test failed, or cannot run",
     "PKG": "A package or registry failed (a later version)",
     "INT": "Moltler itself failed",
 }
@@ -224,7 +224,7 @@ def command_line_page() -> str:
         "",
         "Results go to stdout, messages, warnings and logs to stderr. Exit status: 0 success,",
         "1 your turn, 2 the text or the command line cannot be read, 3 the connector or its API",
-        "failed, 70 a fault of Moltler itself, 130 interrupted.",
+        "failed, 5 no test was selected, 70 a fault of Moltler itself, 130 interrupted.",
     ]
     with click.Context(cli, info_name="moltler", **cli.context_settings) as root:
         for title, text in _helps(root, cli):

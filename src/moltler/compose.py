@@ -68,7 +68,7 @@ def open_session(
         watch: Wraps the handlers, as a door does that shows how far a scan is.
         prewarm: Begin to start a runtime process now, while libraries load.
     """
-    environ = dict(os.environ)
+    environ = os.environ  # live: a variable that is set later counts at the next use
     parts = _Parts(
         find_home(home, environ, Path.cwd()),
         environ,
@@ -171,9 +171,11 @@ class _Parts:
         self.catalog.close()
         self.journal.close_file()
 
-    def open_room(self, open_transport: Callable[[ResolvedConnector], Transport]) -> TestRoom:
-        """Give a runtime of its own to a test."""
-        return self.runtime.for_test(open_transport, log=self._log)
+    def open_room(
+        self, open_transport: Callable[[ResolvedConnector], Transport], *, covers: bool = False
+    ) -> TestRoom:
+        """Give a runtime of its own to a test, which may find out which lines run."""
+        return self.runtime.for_test(open_transport, log=self._log, covers=covers)
 
     def open_transport(self, target: ResolvedConnector) -> Transport:
         """Open the network for an instance."""

@@ -36,7 +36,15 @@ def loads(*arguments: str) -> str:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--version"], ["--help"], ["query", "--help"], ["secrets", "--help"], ["explain", "CAT002"]],
+    [
+        ["--version"],
+        ["--help"],
+        ["query", "--help"],
+        ["test", "--help"],
+        ["new", "connector", "--help"],
+        ["secrets", "--help"],
+        ["explain", "CAT002"],
+    ],
 )
 def test_commands_without_a_session_load_nothing_heavy(arguments: list[str]) -> None:
     assert loads(*arguments) == "0 []"

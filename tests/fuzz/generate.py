@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fuzz.conditions import Both, Column, Conditions, joined, put, same
+from fuzz.world import EntityWorld
 
 
 @dataclass
@@ -25,8 +26,9 @@ class Generated:
         return self.sql.ours + (self.cut.ours if self.cut else "")
 
 
-SHAPES = ("page", "page", "join", "chain", "derived", "set", "any", "any")
-"""What queries are about; each of the first four is dense in what one group of rules is for."""
+SHAPES = ("page", "page", "join", "chain", "derived", "set", "feed", "any", "any")
+"""What queries are about; each but the last is dense in what one group of rules is for."""
+_MIXED = ({"integer", "number"}, {"date", "timestamp"})
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Generator(Conditions):
                 return self._through_derived()
             case "set":
                 return self._set_operation()
+            case "feed":
+                return self._feeding()
             case _:
                 return self._select()
 
@@ -172,6 +176,93 @@ class Generator(Conditions):
         shown = joined(", ", [c.sql for c in scope if c.name in {"id", "k"}])
         made = put("SELECT {} FROM {}{}", shown, text, where)
         return self._cut(made) if r.random() < 0.2 else Generated(made)
+
+    def _feeding(self) -> Generated:
+        """Join by equality with a filter on one side: what dependent joins are about."""
+        r = self.random
+        entities = [self._entity() for _ in range(r.choice([2, 2, 3]))]
+        aliases = [self._alias() for _ in entities]
+        columns = [self._columns(e, a) for e, a in zip(entities, aliases, strict=True)]
+        filtered = r.randrange(len(entities))
+        if r.random() < 0.3 and len(entities) == 2:
+            return self._fed_subquery(entities, aliases, columns)
+        text, scope = self._table(entities[0], aliases[0]), columns[0]
+        for number in range(1, len(entities)):
+            table = self._joinable(entities[number], aliases[number])
+            kind = r.choice(["INNER", "INNER", "LEFT", "LEFT", "RIGHT", "SEMI", "FULL", "ANTI"])
+            condition = self._key(scope, columns[number])
+            while r.random() < 0.3:
+                condition = put("{} AND {}", condition, self._key(scope, columns[number]))
+            if number == filtered and r.random() < 0.4:
+                condition = put("{} AND {}", condition, self._simple(columns[number]))
+                filtered = -1
+            if r.random() < 0.15:
+                text = put("{} " + kind + " JOIN {} USING (k)", text, table)
+            else:
+                text = put("{} " + kind + " JOIN {} ON {}", text, table, condition)
+            if kind not in {"SEMI", "ANTI"}:
+                scope = [*scope, *columns[number]]
+        conditions: list[Both] = []
+        if filtered >= 0 and columns[filtered][0] in scope:
+            conditions.append(self._simple(columns[filtered]))
+        if r.random() < 0.2:
+            conditions.append(self._key(scope, scope))
+        where = put(" WHERE {}", joined(" AND ", conditions)) if conditions else same("")
+        shown = joined(", ", [c.sql for c in scope if c.name == "id"])
+        return Generated(put("SELECT {} FROM {}{}", shown, text, where))
+
+    def _joinable(self, entity: EntityWorld, alias: str) -> Both:
+        """Give an entity as a table, sometimes from behind a derived one."""
+        inner, table = self.random.random(), self._table(entity, alias)
+        if inner < 0.7:
+            return table
+        tail = " LIMIT 3" if inner > 0.95 else ""
+        order = " ORDER BY id" if tail else ""
+        return put("(SELECT * FROM {}" + order + tail + ") AS " + alias, table)
+
+    def _key(self, left: list[Column], right: list[Column]) -> Both:
+        """Compare a column of one side with one of the other, mostly of the same type."""
+        r = self.random
+        pairs = [
+            (a, b)
+            for a in left
+            for b in right
+            if a.is_scalar and b.is_scalar
+            and (a.type == b.type or any({a.type, b.type} <= mixed for mixed in _MIXED))
+        ]  # fmt: skip
+        keys = [(a, b) for a, b in pairs if a.name == b.name == "k"]
+        a, b = r.choice(keys if keys and r.random() < 0.5 else pairs)
+        return put("{} = {}", a.sql, b.sql) if r.random() < 0.5 else put("{} = {}", b.sql, a.sql)
+
+    def _fed_subquery(
+        self, entities: list[EntityWorld], aliases: list[str], columns: list[list[Column]]
+    ) -> Generated:
+        r = self.random
+        outer, inner = columns
+        tables = [self._table(e, a) for e, a in zip(entities, aliases, strict=True)]
+        own = put(" AND {}", self._simple(outer)) if r.random() < 0.5 else same("")
+        below = self._simple(inner) if r.random() < 0.7 else same("TRUE")
+        tail = same(r.choice(["", "", "", " LIMIT 1"]))
+        if r.random() < 0.5:
+            word = r.choice(["EXISTS", "EXISTS", "NOT EXISTS"])
+            shown = r.choice(["1", "*", "count(*)", f"{aliases[1]}.id"])
+            found = put(
+                word + " (SELECT " + shown + " FROM {} WHERE {} AND {}{})",
+                tables[1], self._key(outer, inner), below, tail,
+            )  # fmt: skip
+        else:
+            key = r.choice([c for c in outer if c.is_scalar])
+            other = r.choice([c for c in inner if c.type == key.type] or inner[:1])
+            if other.type != key.type:
+                key = outer[0]
+            word = r.choice(["IN", "IN", "NOT IN"])
+            group = put(" GROUP BY {}", other.sql) if r.random() < 0.2 else same("")
+            found = put(
+                "{} " + word + " (SELECT {} FROM {} WHERE {}{})",
+                key.sql, other.sql, tables[1], below, group,
+            )  # fmt: skip
+        shown = joined(", ", [c.sql for c in outer if c.name in {"id", "k"}])
+        return Generated(put("SELECT {} FROM {} WHERE {}{}", shown, tables[0], found, own))
 
     def _chain(self) -> Generated:
         """Ask in a later ON about a table that an earlier join may have filled with NULLs."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from moltler.errors import MoltlerError, Source
 from moltler.flow.connector import ResolvedConnector
 from moltler.lang import ast
@@ -41,12 +43,10 @@ def faults(text: str) -> tuple[Fault, ...]:
 
 def problems_of(read: Callable[[str], object], text: str) -> list[tuple[str, str]]:
     """Give the message of each problem with the text that it points at."""
-    try:
+    with pytest.raises(MoltlerError) as caught:
         read(text)
-    except MoltlerError as error:
-        assert {p.code for p in error.problems} == {"TST005"}
-        return [(p.message, getattr(p.span, "text", "")) for p in error.problems]
-    raise AssertionError(f"{text} has no problem")
+    assert {p.code for p in caught.value.problems} == {"TST005"}
+    return [(p.message, getattr(p.span, "text", "")) for p in caught.value.problems]
 
 
 @dataclass

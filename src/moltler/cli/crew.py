@@ -25,7 +25,7 @@ def run_all(
         workers: How many tests run at a time.
         fail_fast: Start no test after a failure; the first failure is the last report.
     """
-    with closing(_reports(tests, run, workers)) as reports:
+    with closing(_reports(tests, run, workers, fail_fast=fail_fast)) as reports:
         for report in reports:
             yield report
             if fail_fast and report.status == "failed":
@@ -33,12 +33,12 @@ def run_all(
 
 
 def _reports(
-    tests: Sequence[ast.TestDefinition], run: Run, workers: int
+    tests: Sequence[ast.TestDefinition], run: Run, workers: int, *, fail_fast: bool
 ) -> Generator[TestReport, None, None]:
     if workers == 1:
         yield from map(run, tests)
         return
-    crew = _Crew(tests, run, min(workers, len(tests)))
+    crew = _Crew(tests, run, min(workers, len(tests)), fail_fast=fail_fast)
     try:
         yield from crew.reports()
     finally:
@@ -46,9 +46,12 @@ def _reports(
 
 
 class _Crew:
-    def __init__(self, tests: Sequence[ast.TestDefinition], run: Run, workers: int) -> None:
+    def __init__(
+        self, tests: Sequence[ast.TestDefinition], run: Run, workers: int, *, fail_fast: bool
+    ) -> None:
         self._tests = tests
         self._run = run
+        self._fail_fast = fail_fast
         self._changed = threading.Condition()
         self._next = 0
         self._is_dismissed = False
@@ -87,6 +90,9 @@ class _Crew:
                 outcome = fault
             with self._changed:
                 self._done[number] = outcome
+                if self._fail_fast and isinstance(outcome, TestReport):
+                    # Those before the failure have all been started, so none is waited for in vain.
+                    self._is_dismissed |= outcome.status == "failed"
                 self._changed.notify_all()
 
     def _take(self) -> int | None:

@@ -10,7 +10,7 @@ from moltler.cli.base import Command, Group, examples, settings_of
 from moltler.cli.scaffold import connector_files, write_new
 
 
-@click.group(cls=Group)
+@click.group(cls=Group, epilog=examples("moltler new connector tracker"))
 def command() -> None:
     """Write the files of something new."""
 

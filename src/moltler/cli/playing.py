@@ -136,6 +136,6 @@ def _print_sums(
         print_record({"tests": records, "coverage": coverage.coverage_record(found)})
         return
     sys.stdout.write("\n")
-    rows = tuple((c.name, c.kind, c.tests) for c in found)
+    rows = tuple(c.row for c in found)
     Printer("table", color=order.color).show(Table(coverage.COLUMNS, rows))
     sys.stdout.write(coverage.coverage_line(found) + "\n")

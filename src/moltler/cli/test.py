@@ -51,7 +51,9 @@ from moltler.cli.output import wants_color
 @click.option(
     "--require-env", is_flag=True, help="Fail tests whose ENV variables are unset; do not skip."
 )
-@click.option("--coverage", is_flag=True, help="Tell which entities and actions were invoked.")
+@click.option(
+    "--coverage", is_flag=True, help="Tell which entities, actions and handler lines ran."
+)
 @click.option(
     "--record",
     is_flag=True,
@@ -98,18 +100,22 @@ def command(
     their values; --exclude-tag wins. Exit status: 0 all passed or were skipped, 1 one failed,
     2 a file or the command line cannot be read, 5 nothing was selected.
     """
+    if shuffle and not shuffle.isdecimal():
+        # The seed may be left out, so what follows can also be the first path.
+        paths, shuffle = (shuffle, *paths), ""
+    paths = paths or (".",)
+    sources = [read_script(str(path)) for path in scripts_in(paths)]
+    session = open_session(context, prewarm=True)
+    # While these load, the runtime process starts.
     from moltler.cli.choosing import Choice, new_seed
     from moltler.cli.playing import Order, list_tests, play, tell_notes
     from moltler.testing.runner import TestOptions
 
-    if shuffle and not shuffle.isdecimal():
-        # The seed may be left out, so what follows can also be the first path.
-        paths, shuffle = (shuffle, *paths), ""
     settings = settings_of(context)
     order = Order(
-        paths or (".",),
+        paths,
         Choice(types, names, tags, excluded),
-        TestOptions(require_env=require_env, record=record, live=live),
+        TestOptions(require_env=require_env, record=record, live=live, coverage=coverage),
         workers,
         fail_fast,
         None if shuffle is None else int(shuffle or new_seed()),
@@ -119,9 +125,6 @@ def command(
         settings.color and wants_color(sys.stdout),
         settings.verbose,
     )
-    scripts = scripts_in(order.paths)
-    sources = [read_script(str(path)) for path in scripts]
-    session = open_session(context, prewarm=True)
     if watched:
         from moltler.cli.watching import watch_tests
 

@@ -8,7 +8,7 @@ from functools import partial
 import pyarrow as pa
 
 from moltler.exec.duck import Connection, Engine
-from moltler.exec.explain import COLUMNS, CacheVerdict, Row, explain, no_cache
+from moltler.exec.explain import COLUMNS, CacheVerdict, Row, explain, in_order, no_cache
 from moltler.exec.measure import MeasuredHandlers, Tally
 from moltler.exec.pages import variants
 from moltler.exec.run import OnEnd, Resolve, SelectRows, run_select
@@ -43,7 +43,7 @@ def analyze(
         returned = sum(batch.num_rows for batch in rows)
         seconds = clock.monotonic() - started
     found: list[Row] = []
-    for request in plan.scans:
+    for request in in_order(plan.scans):
         found.extend(row for row in planned if row[0] == request.scan)
         found.extend(_happened(measured.tallies[request.scan]))
     found.extend(_of_query(rows, returned))
@@ -58,7 +58,7 @@ def _happened(tally: Tally) -> Iterator[Row]:
     yield name, "requests", tally.requests, None
     yield name, "pages", tally.pages, None
     yield name, "rows_received", tally.received, None
-    why = "the conditions are about more than this scan" if tally.kept is None else None
+    why = "only counted where a SELECT reads one scan alone" if tally.kept is None else None
     yield name, "rows_kept", tally.kept, why
     yield name, "retries", tally.retries, None
     yield name, "cache_hits", tally.cache_hits, None

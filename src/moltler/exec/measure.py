@@ -34,7 +34,7 @@ class Tally:
     pages: int = 0
     received: int = 0
     kept: int | None = 0
-    """Rows of the answer in use that pass WHERE; ``None`` if that is not about this scan only."""
+    """Rows of the answer in use that pass WHERE; ``None`` where a SELECT reads more than it."""
     retries: int = 0
     cache_hits: int = 0
     api_s: float = 0.0

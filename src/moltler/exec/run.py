@@ -12,8 +12,10 @@ import pyarrow as pa
 
 from moltler.exec.border import BorderColumn
 from moltler.exec.duck import Connection, Engine, Query
+from moltler.exec.feeding import Feeder
 from moltler.exec.pages import variants
 from moltler.exec.scan import ScanSource
+from moltler.exec.sources import Kept, Live, Source
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.result import Column
 from moltler.flow.scan import IncompleteReason, QueryPlan, ScanRequest, Warning
@@ -91,7 +93,10 @@ class SelectRows:
     ) -> None:
         self._plan = plan
         self._scans = scans
+        self._sources: dict[str, Source] = {s.request.scan: Live(s, s.request.limit) for s in scans}
         self._connection = connection
+        by_name = {s.request.scan: s for s in scans}
+        self._feeder = Feeder(plan, by_name, connection, self._register)
         self._cleanup = ExitStack()
         self._query: Query | None = None
         self._batches: Iterator[pa.RecordBatch] | None = None
@@ -131,15 +136,17 @@ class SelectRows:
     # ── running ──────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
-        """Register the scans, verify the limited ones and bind the SQL."""
+        """Register the scans, verify the limited ones, read drivers and bind the SQL."""
         for scan in self._scans:
-            self._register(scan, scan)
+            self._register(scan, self._sources[scan.request.scan])
         for scan in self._scans:
             request = scan.request
             # A sort reads to the end of a generator, which a claimed order makes needless.
             if request.limit is not None and (request.order_by or not request.limit_is_claimed):
                 self._wait(partial(self._verify, scan, request.limit))
         plan = self._plan
+        if any(r.feeds for r in plan.scans):
+            self._wait(lambda: self._feeder.run(self._sources))
         self._query = self._connection.query(plan.sql, plan.parameters, plan.through)
         self._batches = self._query.batches()
 
@@ -169,6 +176,7 @@ class SelectRows:
         self._closed = True
         self.stop()
         self._cleanup.close()
+        self._feeder.close()
         if self._on_end is not None:
             self._on_end(self._failure)
 
@@ -176,6 +184,7 @@ class SelectRows:
         """Cancel what runs: the pages first, for DuckDB notices only between them."""
         for scan in self._scans:
             scan.close()
+        self._feeder.stop()
         if self._running is not None and not self._running.done():
             self._connection.interrupt()
         batches, self._batches = self._batches, None
@@ -225,50 +234,26 @@ class SelectRows:
             pages.close()  # type: ignore[attr-defined] # a generator: stops the handler
         is_exhausted = scan.request.check_sql is None and received < limit
         if is_believed or (has_ended and (is_claimed or is_exhausted)):
-            self._register(scan, _Kept(scan.schema, kept))
+            self._give(scan, Kept(scan.schema, kept))
             return
         scan.disbelieve()
-        self._register(scan, _Unlimited(scan))
+        self._give(scan, Live(scan, None))
 
     def _passing(self, scan: ScanSource, kept: list[pa.RecordBatch]) -> int:
         if scan.request.check_sql is None:
             return sum(p.num_rows for p in kept)
-        self._register(scan, _Kept(scan.schema, kept))
+        self._register(scan, Kept(scan.schema, kept))
         return self._connection.count(scan.request.check_sql, self._plan.parameters)
 
-    def _register(self, scan: ScanSource, source: ScanSource | _Kept | _Unlimited) -> None:
+    def _give(self, scan: ScanSource, source: Source) -> None:
+        """Let the engine, and scans that are fed, read other rows in the place of a scan's."""
+        self._sources[scan.request.scan] = source
+        self._register(scan, source)
+
+    def _register(self, scan: ScanSource, source: Source) -> None:
         names = [p.name for p in scan.columns]
         looked_into = [p for p in scan.columns if p.name not in scan.request.through]
         self._connection.register(scan.request.scan, source, variants(looked_into), names)
-
-
-class _Kept:
-    """Rows at hand that DuckDB may read any number of times."""
-
-    def __init__(self, schema: pa.Schema, pages: list[pa.RecordBatch]) -> None:
-        self._schema = schema
-        self._pages = tuple(pages)
-
-    def __arrow_c_schema__(self) -> object:
-        return self._schema.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        reader = pa.RecordBatchReader.from_batches(self._schema, iter(self._pages))
-        return reader.__arrow_c_stream__()
-
-
-class _Unlimited:
-    """A scan without its limit, called when DuckDB opens it."""
-
-    def __init__(self, scan: ScanSource) -> None:
-        self._scan = scan
-
-    def __arrow_c_schema__(self) -> object:
-        return self._scan.schema.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        pages = self._scan.pages(limit=None)
-        return pa.RecordBatchReader.from_batches(self._scan.schema, pages).__arrow_c_stream__()
 
 
 def _close(batches: Iterator[pa.RecordBatch]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 
 import pyarrow as pa
@@ -84,6 +84,17 @@ class ScanSource:
         """Read the scan outside of DuckDB, with or without a limit."""
         return self._guarded(replace(self.request, limit=limit))
 
+    def reading(
+        self, request: ScanRequest, opened: Callable[[PageStream], None]
+    ) -> Iterator[pa.RecordBatch]:
+        """Read one of several calls outside of DuckDB.
+
+        Args:
+            request: What this call asks.
+            opened: Given the call's stream, so that another thread can stop it.
+        """
+        return self._guarded(request, opened)
+
     def close(self) -> None:
         """Stop what still runs; may be called from any thread and repeated."""
         with self._lock:
@@ -116,9 +127,11 @@ class ScanSource:
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
-    def _guarded(self, request: ScanRequest) -> Iterator[pa.RecordBatch]:
+    def _guarded(
+        self, request: ScanRequest, opened: Callable[[PageStream], None] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         try:
-            yield from self._read(request)
+            yield from self._read(request, opened)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -131,7 +144,9 @@ class ScanSource:
             error.within(ErrorContext(connector=self.target.name, entity=self.request.entity.name))
         return error
 
-    def _read(self, request: ScanRequest) -> Iterator[pa.RecordBatch]:
+    def _read(
+        self, request: ScanRequest, opened: Callable[[PageStream], None] | None
+    ) -> Iterator[pa.RecordBatch]:
         if request.is_empty:
             return
         wanted = replace(request, columns=tuple(p.name for p in self._read_columns))
@@ -140,6 +155,8 @@ class ScanSource:
             if self._closed:
                 return
             self._streams.append(stream)
+        if opened is not None:
+            opened(stream)
         has_ended = False
         try:
             yield from self._converted(stream)

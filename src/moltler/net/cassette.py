@@ -148,11 +148,12 @@ def write_cassette(path: Path, cassette: Cassette) -> None:
     # msgspec writes no integers beyond 64 bits, so the standard library does the last step.
     plain = _without_unset(msgspec.to_builtins(file))
     text = json.dumps(plain, ensure_ascii=False, indent=2) + "\n"
+    if re.search("[\ud800-\udfff]", text):
+        text = json.dumps(plain, indent=2) + "\n"  # half a pair has no UTF-8, only an escape
     if name := cassette.guard.leak(text):
         raise error_class("TST005")(
             "TST005",
-            f"the cassette of `{cassette.test}` would hold the value of the secret `{name}`, "
-            "so it is not written",
+            f"the cassette would hold the value of the secret `{name}`, so it is not written",
             hint="give the secret a value that is not part of ordinary text, and record again",
         )
     path.parent.mkdir(parents=True, exist_ok=True)

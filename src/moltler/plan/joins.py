@@ -9,13 +9,12 @@ compares, even from behind a LIMIT: other values do not leave it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from sqlglot import exp
 
-from moltler.errors import MoltlerError, error_class
+from moltler.errors import MoltlerError, Span, error_class
 from moltler.flow.predicate import AllOf, Condition, EngineText, Predicate, Scalar
 from moltler.flow.scan import MOST_KEYS, Feed
 from moltler.plan.bound import Bound
@@ -44,9 +43,7 @@ class _Edge:
     """Equal for keys that are compared with the same row of the same tables at once."""
 
 
-def plan_feeds(
-    bound: Bound, constants: Constants, pushed: Pushed
-) -> dict[Scan, tuple[Feed, ...]]:
+def plan_feeds(bound: Bound, constants: Constants, pushed: Pushed) -> dict[Scan, tuple[Feed, ...]]:
     """Decide which scans are read first and which get their keys.
 
     Raises:
@@ -122,7 +119,7 @@ def _feeds_of(
             if edge.driver not in restricted or edge.field in tied or (is_told and not is_list):
                 continue
             if claim.required and not is_list:
-                continue
+                continue  # supplied by the text
         chosen.setdefault(edge.field, edge)
     places = list(dict.fromkeys(e.place for e in chosen.values()))
     return tuple(
@@ -199,7 +196,7 @@ def _not_supplied(bound: Bound, scan: Scan, name: str) -> MoltlerError:
     )
 
 
-def _span(bound: Bound, scan: Scan):  # noqa: ANN202 - as `Bound.span`
+def _span(bound: Bound, scan: Scan) -> Span:
     return bound.span(scan.node)
 
 
@@ -350,7 +347,7 @@ class _Edges:
             [(field, _)] = target.fields.values()
             declared = target.scan.entity.fields.find(field)
             claim = target.scan.entity.pushdown.filters.get(field)
-            if declared is None or claim is None or target.scan is scan:
+            if declared is None or declared.filter_only or claim is None or target.scan is scan:
                 continue
             can_take = claim.required or not claim.operators.isdisjoint({"in", "="})
             if can_take and _is_comparable(column, declared):
@@ -434,6 +431,12 @@ class _Spot:
         return found if self.index is None else found[self.index]
 
 
+def keys_read(scan: Scan, feeds: Mapping[Scan, tuple[Feed, ...]]) -> tuple[str, ...]:
+    """Give the fields of a scan whose values feed others."""
+    used = {f.column for found in feeds.values() for f in found if f.driver == scan.name}
+    return tuple(p.name for p in scan.entity.fields if p.name in used)
+
+
 @dataclass(slots=True)
 class KeysOfScans:
     """Writes the SQL that finds the keys of a driver's own rows; made before `rewrite` runs."""
@@ -459,7 +462,7 @@ class KeysOfScans:
         """Give the SQL over a scan, after `rewrite`; ``None`` if all of its rows count."""
         spots = self._spots.get(scan, ())
         alias = scan.node.args.get("alias")
-        if not spots or (isinstance(alias, exp.TableAlias) and alias.columns):
+        if not spots or not columns or (isinstance(alias, exp.TableAlias) and alias.columns):
             return None
         shown = [exp.column(name, quoted=True) for name in columns]
         query = exp.Select(expressions=shown, distinct=exp.Distinct())

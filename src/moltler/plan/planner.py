@@ -9,15 +9,14 @@ from datetime import datetime
 from sqlglot import exp
 
 from moltler.errors import MoltlerError, Span, error_class
-from moltler.flow.predicate import AllOf, Condition, Predicate
-from moltler.flow.scan import QueryPlan, ScanRequest, Warning
+from moltler.flow.scan import Feed, QueryPlan, ScanRequest, Warning
 from moltler.lang import ast
 from moltler.lang.ast import SqlText
 from moltler.plan.bind import bind
 from moltler.plan.bound import Bound, Tables, Variables
-from moltler.plan.condition import is_claimed
 from moltler.plan.conjunct import COMPARISONS, Conjunct
 from moltler.plan.constant import Constants, Fold
+from moltler.plan.joins import KeysOfScans, keys_read, plan_feeds
 from moltler.plan.kept import is_about, kept_keys, own_scans
 from moltler.plan.limit import LimitPlan, check_numbers, nothing_wanted, plan_limit, sole_scan
 from moltler.plan.pushdown import Pushed, equalities, is_null_supplied, push_down
@@ -53,9 +52,8 @@ def plan_select(
     warnings = (*bound.warnings, *_suspicious(bound, constants))
     pushed = push_down(bound, constants)
     _settle_filter_only(bound, pushed)
-    for scan in bound.scans:
-        _check_required(bound, scan, pushed)
     pushed.empty.update(nothing_wanted(bound, constants))
+    feeds = plan_feeds(bound, constants, pushed)
     limits: dict[Scan, tuple[Block, LimitPlan]] = {}
     for block in bound.blocks:
         scan, limit = sole_scan(block), plan_limit(bound, constants, pushed, block)
@@ -66,11 +64,17 @@ def plan_select(
         for sorted_scan, key in kept_keys(bound, constants, block, limit):
             pushed.local.setdefault(sorted_scan, []).append(key)
     through, columns = passed_through(bound)
+    keys = KeysOfScans.of(pushed)
     rewrite(bound, constants, pushed.conjuncts)
     requests = tuple(
-        replace(_request(scan, pushed, limits.get(scan)), through=through.get(scan, frozenset()))
+        replace(
+            _request(scan, pushed, limits.get(scan)),
+            through=through.get(scan, frozenset()),
+            keys_sql=keys.sql(scan, keys_read(scan, feeds)),
+        )
         for scan in bound.scans
     )
+    requests = tuple(_fed(r, feeds.get(s, ())) for r, s in zip(requests, bound.scans, strict=True))
     text = bound.text.tree.sql(DIALECT)
     return QueryPlan(text, dict(bound.parameters), requests, warnings, columns)
 
@@ -193,6 +197,14 @@ def _request(scan: Scan, pushed: Pushed, limited: tuple[Block, LimitPlan] | None
     )
 
 
+def _fed(request: ScanRequest, feeds: tuple[Feed, ...]) -> ScanRequest:
+    """Give the request of a scan that is called with keys; several calls take no limit (L5)."""
+    if not feeds:
+        return request
+    rule = request.limit_rule if request.limit is None else "L5"
+    return replace(request, feeds=feeds, limit=None, limit_is_claimed=False, limit_rule=rule)
+
+
 def _check_sql(scan: Scan, block: Block) -> str | None:
     where = block.node.args.get("where")
     if where is None:
@@ -237,63 +249,6 @@ def _is_search(conjunct: Conjunct) -> bool:
     # Counted as TRUE it would keep rows of NULLs, for which the handler was never asked.
     is_own = join is not None and join.source is source
     return is_own or not is_null_supplied(conjunct.block, source, join)
-
-
-def _check_required(bound: Bound, scan: Scan, pushed: Pushed) -> None:
-    """Refuse a scan whose handler cannot be called.
-
-    Raises:
-        PlanError: PLN001, or PLN011 where one call per value would be needed.
-    """
-    claims = scan.entity.pushdown
-    where = [leaf for p in pushed.where(scan) for leaf in _leaves(p)]
-    for name, claim in claims.filters.items():
-        if not claim.required:
-            continue
-        told = [c for c in where if c.field == name]
-        if any(c.operator == "=" or is_claimed(c, claims) for c in told):
-            continue
-        span = bound.spans.get(id(scan.node)) or bound.text.span(scan.node)
-        if any(c.operator == "in" for c in told):
-            raise error_class("PLN011")(
-                "PLN011",
-                f"`{name}` of `{scan.connector}.{scan.entity.name}` takes one value at a time, "
-                "and a call for each value of a list is not supported yet",
-                hint="join the SELECTs of the single values with UNION ALL",
-                span=span,
-            )
-        raise error_class("PLN001")(
-            "PLN001",
-            f"`{scan.connector}.{scan.entity.name}` needs a condition on `{name}`",
-            hint=f"add WHERE {name} = {_example(scan, name)}",
-            span=span,
-        )
-
-
-def _example(scan: Scan, name: str) -> str:
-    declared = scan.entity.fields.find(name)
-    match declared.type.name if declared else "string":
-        case "integer" | "number":
-            return "1"
-        case "boolean":
-            return "TRUE"
-        case "date":
-            return "DATE '2024-01-02'"
-        case "timestamp":
-            return "TIMESTAMPTZ '2024-01-02 00:00:00Z'"
-        case _:
-            return "'…'"
-
-
-def _leaves(predicate: Predicate) -> Iterator[Condition]:
-    match predicate:
-        case Condition():
-            yield predicate
-        case AllOf(members):
-            for member in members:
-                yield from _leaves(member)
-        case _:
-            return
 
 
 def _suspicious(bound: Bound, constants: Constants) -> Iterator[Warning]:

@@ -188,9 +188,7 @@ class _Walk:
             return "P6"
         return self.into_query(replace(way, is_direct=False), leaves, source.query)
 
-    def into_query(
-        self, way: _Way, leaves: Mapping[int, Ref], query: Query
-    ) -> list[Target] | str:
+    def into_query(self, way: _Way, leaves: Mapping[int, Ref], query: Query) -> list[Target] | str:
         """Carry a condition through a derived table onto the columns behind it (P5)."""
         match query:
             case Block():
@@ -205,9 +203,7 @@ class _Walk:
             case _:
                 return "P5"
 
-    def _into_block(
-        self, way: _Way, leaves: Mapping[int, Ref], block: Block
-    ) -> list[Target] | str:
+    def _into_block(self, way: _Way, leaves: Mapping[int, Ref], block: Block) -> list[Target] | str:
         if block.is_denied:
             return "P6"
         if block.outputs is None or is_barrier(block):

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from moltler.ports import Clock
 
 
 class TestClock:
-    """A clock that ADVANCE CLOCK moves; it never goes back."""
+    """A clock that ADVANCE CLOCK moves; it never goes back.
+
+    Args:
+        base: The real clock.
+        standing: Gives the time of a clock that stands, in milliseconds since 1970.
+    """
 
     __test__ = False
 
-    def __init__(self, base: Clock) -> None:
+    def __init__(self, base: Clock, standing: Callable[[], float | None] | None = None) -> None:
         self._base = base
+        self._standing = standing
         self.offset = timedelta()
 
     def now(self) -> datetime:
         """Give the time of the test."""
+        ms = self._standing() if self._standing is not None else None
+        if ms is not None:
+            return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=ms)
         return self._base.now() + self.offset
 
     def monotonic(self) -> float:

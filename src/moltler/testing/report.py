@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from moltler.errors import MoltlerError
 from moltler.exec.assertion import AssertFailed
+from moltler.model import Handler
+from moltler.sandbox.coverage import Lines
 
 Status = Literal["passed", "failed", "skipped"]
 
@@ -72,3 +75,5 @@ class TestReport:
     """Entities that were read, ``type.entity``."""
     actions: frozenset[str] = frozenset()
     """Actions that were run, ``type.entity.action``."""
+    lines: Mapping[Handler, Lines] = field(default_factory=dict[Handler, Lines], compare=False)
+    """Lines of handlers that ran, if that was asked for (`TestOptions.coverage`)."""

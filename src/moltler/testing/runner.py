@@ -13,9 +13,9 @@ from moltler.exec.evaluate import Environment, evaluate
 from moltler.exec.values import parse_duration, text_of
 from moltler.lang import ast
 from moltler.net.faults import read_faults
-from moltler.net.mock import MockWorld
 from moltler.net.routes import read_mock_api
 from moltler.testing.report import TestFailure, TestReport
+from moltler.testing.tape import Tape, open_tape
 from moltler.testing.world import Environ, Host, Skipped, World
 
 Play = Callable[[Sequence[ast.Statement], World], None]
@@ -36,6 +36,8 @@ class TestOptions:
     """Tests without MOCK_API run against the real API and write their cassettes anew."""
     live: bool = False
     """Cassettes are ignored, and tests of installed packages get network and ENV."""
+    coverage: bool = False
+    """Find out which lines of handlers run; costs a process of its own kind."""
 
 
 def run_test(
@@ -93,6 +95,8 @@ class _Run:
         self._reading = reading
         self._options = options
         self._world: World | None = None
+        self._tape: Tape | None = None
+        self._notes: list[str] = []
 
     def open(self) -> None:
         """Make the world.
@@ -112,15 +116,25 @@ class _Run:
 
         api = None if test.mock_api is None else read_mock_api(test.mock_api, value_of)
         faults = () if test.faults is None else read_faults(test.faults, value_of)
-        mock = MockWorld(api, faults, live=host.open_transport)
+        self._tape = tape = open_tape(
+            test,
+            api,
+            faults,
+            live=host.open_transport,
+            stored=host.secrets,
+            now=host.clock.now(),
+            record=self._options.record,
+            prefer_live=self._options.live,
+        )
+        seen = environ if tape.environ is None else {**tape.environ, **given}
         self._world = World(
             host,
             self._catalog,
-            environ,
-            self._texts(test.secrets, Environ(environ)),
-            mock,
-            is_mocked=api is not None,
+            seen,
+            self._texts(test.secrets, Environ(seen)),
+            tape,
             timeout=parse_duration(test.timeout) if test.timeout else _USUAL_TIMEOUT,
+            covers=self._options.coverage,
         )
 
     def play_all(self) -> None:
@@ -142,12 +156,19 @@ class _Run:
             verdict = later
         if verdict is not None:
             raise verdict
+        if self._tape is not None and self._tape.recorder is not None:
+            hidden = world.secret_variables()
+            self._notes.append(self._tape.save(self._test, world.environ.asked, hidden))
 
     def _outcome(self, statements: Sequence[ast.Statement]) -> MoltlerError | None:
         try:
             self._play(statements, self._opened())
         except MoltlerError as error:
             return error
+        except Skipped:
+            # Variables that are not set may be a failure; a SKIP never is.
+            self._check_environment(self._opened())
+            raise
         return None
 
     def _check_environment(self, world: World) -> None:
@@ -196,10 +217,11 @@ class _Run:
             test.span.line,
             None if error is None else TestFailure(error),
             reason,
-            () if status != "passed" or world is None else _notes(world),
+            () if status != "passed" or world is None else (*_notes(world), *self._notes),
             0 if world is None else len(world.mock.calls),
             frozenset() if world is None else frozenset(world.entities),
             frozenset() if world is None else frozenset(world.actions),
+            world.room.coverage() if world is not None and self._options.coverage else {},
         )
 
     def close(self) -> None:
@@ -219,7 +241,9 @@ class _Run:
 
 
 def _notes(world: World) -> tuple[str, ...]:
-    notes = [f"route never used: {key}" for key in world.mock.unused]
+    what = "route" if world.mock.is_mocked else "recorded request"
+    notes = [f"{what} never used: {key}" for key in world.mock.unused]
+    notes += [f"fault never met its request: {fault}" for fault in world.mock.unused_faults]
     if not world.asserted:
         notes.append("no assertions")
     return tuple(notes)

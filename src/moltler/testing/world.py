@@ -15,10 +15,12 @@ from moltler.errors import MoltlerError, error_class
 from moltler.exec.duck import Connection, Engine
 from moltler.exec.scope import Scope
 from moltler.flow.connector import ResolvedConnector
-from moltler.net.mock import MockWorld
+from moltler.model import Handler
 from moltler.ports import Clock, Handlers, SecretStore, Transport
+from moltler.sandbox.coverage import Lines
 from moltler.testing.clock import TestClock
 from moltler.testing.memory import MemoryJournal, MemorySecrets
+from moltler.testing.tape import Tape
 from moltler.vault.lookup import ENVIRONMENT_PREFIX
 
 OpenTransport = Callable[[ResolvedConnector], Transport]
@@ -29,6 +31,19 @@ class Room(Handlers, Protocol):
 
     def advance(self, ms: float) -> None:
         """Move the clock of its handlers on."""
+        ...
+
+    def set_virtual(self, now_ms: float, seed: int, *, is_instant: bool = True) -> None:
+        """Make the clock stand, and random numbers repeat."""
+        ...
+
+    @property
+    def virtual_now_ms(self) -> float | None:
+        """The time, if the clock stands."""
+        ...
+
+    def coverage(self) -> Mapping[Handler, Lines]:
+        """Tell which lines of handlers ran, if that was asked for."""
         ...
 
 
@@ -60,8 +75,8 @@ class Host(Protocol):
         """DuckDB."""
         ...
 
-    def open_room(self, open_transport: OpenTransport) -> Room:
-        """Give a runtime of its own to a test."""
+    def open_room(self, open_transport: OpenTransport, *, covers: bool = False) -> Room:
+        """Give a runtime of its own to a test, which may find out which lines run."""
         ...
 
     def open_transport(self, target: ResolvedConnector) -> Transport:
@@ -79,10 +94,14 @@ class Environ(dict[str, str]):
     def __init__(self, values: Mapping[str, str]) -> None:
         super().__init__(values)
         self.unset: dict[str, None] = {}
+        self.asked: dict[str, str | None] = {}
+        """What was asked for, and what it was."""
 
     def get(self, key: str, default: str | None = None) -> str | None:  # type: ignore[override] # one form of dict.get
         """Give a variable; one that is unset and has no default is remembered."""
         found = super().get(key)
+        if not key.startswith(ENVIRONMENT_PREFIX):
+            self.asked[key] = found
         if found is None and default is None and not key.startswith(ENVIRONMENT_PREFIX):
             self.unset[key] = None
         return found if found is not None else default
@@ -100,9 +119,9 @@ class World:
         catalog: The types the test sees; drafts count as registered.
         environ: ENV clause over the process environment.
         secrets: Of the clause SECRETS.
-        mock: Answers, or records, every request.
-        is_mocked: Whether the real secrets are out of sight.
+        tape: Where the answers come from.
         timeout: For body and teardown together.
+        covers: Find out which lines of handlers run.
     """
 
     read_only = False
@@ -113,21 +132,28 @@ class World:
         catalog: Catalog,
         environ: Mapping[str, str],
         secrets: Mapping[str, str],
-        mock: MockWorld,
+        tape: Tape,
         *,
-        is_mocked: bool,
         timeout: timedelta,
+        covers: bool = False,
     ) -> None:
         self.home = host.home
+        mock, still = tape.mock, tape.stillness
+        self.room = host.open_room(mock.transport, covers=covers)
         self.clock = TestClock(host.clock)
+        if still is not None:
+            self.room.set_virtual(
+                still.started.timestamp() * 1000, still.seed, is_instant=still.is_instant
+            )
+            self.clock = TestClock(host.clock, lambda: self.room.virtual_now_ms)
+        hides = tape.hides_environment
         self.environ = Environ(
-            {k: v for k, v in environ.items() if not (is_mocked and _names_secret(k))}
+            {k: v for k, v in environ.items() if not (hides and _names_secret(k))}
         )
         self.catalog = _TestCatalog(catalog)
-        self.secrets = MemorySecrets(secrets, self.clock, None if is_mocked else host.secrets)
+        self.secrets = MemorySecrets(secrets, self.clock, tape.secrets)
         self.journal = MemoryJournal(self.clock)
         self.mock = mock
-        self.room = host.open_room(mock.transport)
         self.entities: set[str] = set()
         self.actions: set[str] = set()
         self.scope = Scope()
@@ -176,6 +202,11 @@ class World:
         self.asserted += 1
         if error is not None and self.broken is None:
             self.broken = error
+
+    def secret_variables(self) -> set[str]:
+        """Give the variables of the environment that its connectors take secrets from."""
+        connectors = self.catalog.load().connectors.values()
+        return {reference.name for c in connectors for reference in c.env.values()}
 
     def check_time(self) -> None:
         """Fail once the time is up.
