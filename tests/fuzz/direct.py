@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from fuzz.feeds import keyed_requests, own_rows
 from moltler.flow.scan import QueryPlan, ScanRequest
 from moltler.schema import DataType
 from support.handlers import PythonHandlers
@@ -42,8 +43,12 @@ _CONNECTION = connect()
 
 def run_directly(plan: QueryPlan, handlers: PythonHandlers) -> list[tuple[Any, ...]]:
     """Run a plan and give its rows."""
-    for request in plan.scans:
-        _register(request, _believed(plan, request, handlers))
+    keys: dict[str, list[dict[str, Any]]] = {}
+    for request in plan.in_order:
+        table = _believed(plan, request, handlers, keys)
+        _register(request, table)
+        if request.scan in plan.drivers:
+            keys[request.scan] = _keys(plan, request, table)
     return _CONNECTION.execute(plan.sql, _used(plan.sql, plan.parameters)).fetchall()
 
 
@@ -58,9 +63,27 @@ def _used(sql: str, parameters: Mapping[str, object]) -> dict[str, object]:
     return {n: v for n, v in parameters.items() if n in names}
 
 
-def _believed(plan: QueryPlan, request: ScanRequest, handlers: PythonHandlers) -> pa.Table:
+def _keys(plan: QueryPlan, request: ScanRequest, table: pa.Table) -> list[dict[str, Any]]:
+    if request.keys_sql is None:
+        return table.to_pylist()
+    used = _used(request.keys_sql, plan.parameters)
+    found = _CONNECTION.sql(request.keys_sql, params=used).to_arrow_table()
+    return found.to_pylist()
+
+
+def _believed(
+    plan: QueryPlan,
+    request: ScanRequest,
+    handlers: PythonHandlers,
+    keys: Mapping[str, list[dict[str, Any]]],
+) -> pa.Table:
     if request.is_empty:
         return _table(request, [])
+    calls = keyed_requests(request, keys)
+    if calls is not None:
+        tables = [_table(request, _rows(call, handlers)) for call in calls]
+        own = [own_rows(request, c, t) for c, t in zip(calls, tables, strict=True)]
+        return pa.concat_tables([_table(request, []), *own])
     rows = _rows(request, handlers)
     if request.limit is None:
         return _table(request, rows)

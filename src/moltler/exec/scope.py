@@ -20,18 +20,25 @@ class Scope:
     never share a change.
     """
 
-    __slots__ = ("_blocks",)
+    __slots__ = ("_blocks", "_parameters")
 
-    def __init__(self, blocks: tuple[Block, ...] = ()) -> None:
+    def __init__(
+        self, blocks: tuple[Block, ...] = (), parameters: frozenset[str] = frozenset()
+    ) -> None:
         self._blocks: tuple[Block, ...] = ({}, *blocks)
+        self._parameters = parameters
 
     def nested(self) -> Scope:
         """Give the scope of a block inside this one."""
         return Scope(self._blocks)
 
-    def around(self, outer: Scope) -> Scope:
-        """Give the scope of a script of a session: a block of its own, then this, then `outer`."""
-        return Scope((*self._blocks, *outer._blocks))
+    def for_script(self, parameters: Mapping[str, object]) -> Scope:
+        """Give the scope of a script of a session: a block of its own, its parameters, then this.
+
+        Its parameters hide the session's variables, and the script declares none of their names.
+        """
+        bound = {name.lower(): (name, value) for name, value in parameters.items()}
+        return Scope((bound, *self._blocks), frozenset(bound))
 
     def keep(self, script: Scope) -> None:
         """Take over what a script declared, so that the next one sees it."""
@@ -44,6 +51,13 @@ class Scope:
             MoltlerError: CAT003, the block has one of that name.
         """
         block, folded = self._blocks[0], name.lower()
+        if folded in self._parameters:
+            raise error_class("CAT003")(
+                "CAT003",
+                f"`{name}` is a parameter of this call, so no variable can have that name",
+                hint="give the variable another name",
+                span=span,
+            )
         if folded in block:
             raise error_class("CAT003")(
                 "CAT003",

@@ -41,6 +41,8 @@ class _Edge:
     field: str
     place: tuple[int, int, int, int]
     """Equal for keys that are compared with the same row of the same tables at once."""
+    is_exact: bool
+    """Both fields have one type, so that no key can fail to fit, as required fields need."""
 
 
 def plan_feeds(bound: Bound, constants: Constants, pushed: Pushed) -> dict[Scan, tuple[Feed, ...]]:
@@ -85,7 +87,9 @@ def _next(
     for scan in bound.scans:
         if scan in placed:
             continue
-        supplied = {e.field for e in edges if e.scan is scan and e.driver in placed}
+        supplied = {
+            e.field for e in edges if e.scan is scan and e.driver in placed and e.is_exact
+        }
         if not needs[scan] <= supplied:
             continue
         is_fed = any(e.scan is scan and e.driver in placed and e.driver in restricted
@@ -114,7 +118,10 @@ def _feeds_of(
     for edge in sorted(usable, key=lambda e: e.driver not in restricted):
         claim = claims[edge.field]
         is_list = "in" in claim.operators
-        if edge.field not in needed:
+        if edge.field in needed:
+            if not edge.is_exact:
+                continue
+        else:
             # A call for each key is not worth it where the handler has something to go by.
             if edge.driver not in restricted or edge.field in tied or (is_told and not is_list):
                 continue
@@ -352,7 +359,8 @@ class _Edges:
             can_take = claim.required or not claim.operators.isdisjoint({"in", "="})
             if can_take and _is_comparable(column, declared):
                 where = (id(place.block), id(place.join), id(driver.source), id(fed))
-                yield _Edge(scan, column.name, target.scan, declared.name, where)
+                is_exact = column.type == declared.type
+                yield _Edge(scan, column.name, target.scan, declared.name, where, is_exact)
 
     def _reached(self, place: Conjunct, ref: Ref) -> list[Target]:
         asked = replace(place, leaves={id(ref): ref}, source=ref.source, constant=None)

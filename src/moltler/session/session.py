@@ -159,10 +159,7 @@ class Session:
     def _steps(self, script: ast.Script, params: Parameters) -> Iterator[Step]:
         services = self._services
         values = bind_values(params, services.environ)
-        outer = Scope()
-        for name, value in values.named.items():
-            outer.declare(name, value)
-        scope = self._variables.around(outer)
+        scope = self._variables.for_script(values.named)
         effects: list[str] = []
 
         def explain(error: MoltlerError) -> None:
