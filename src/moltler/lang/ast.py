@@ -488,3 +488,5 @@ class Script:
 
     source: Source = field(compare=False, repr=False)
     statements: tuple[Statement, ...]
+    positionals: int = field(default=0, repr=False)
+    """How many ``?`` it holds."""

@@ -129,7 +129,7 @@ class Reader:
             self._statements(statements, is_body=False)
         if self._problems:
             raise MoltlerError.of(tuple(sorted(self._problems, key=_place_of)))
-        return ast.Script(self.cursor.source, tuple(statements))
+        return ast.Script(self.cursor.source, tuple(statements), self.cursor.positionals)
 
     def body(self, cursor: Cursor, place: Place = "block") -> tuple[ast.Statement, ...]:
         """Read the statements of a body, up to the word of the enclosing construct."""

@@ -38,6 +38,22 @@ class BoundValues:
             hint="pass a sequence with one value for each `?`",
         )
 
+    def check_count(self, wanted: int) -> None:
+        """Refuse more positional parameters than a script has places for.
+
+        Named ones may go unused: one mapping can serve several scripts.
+
+        Raises:
+            PlanError: PLN005.
+        """
+        given = len(self.positional)
+        if given > wanted:
+            raise PlanError(
+                "PLN005",
+                f"{given} values were given for {wanted} `?`",
+                hint="pass a sequence with one value for each `?`",
+            )
+
     def env(self, name: str, default: str | None) -> str:
         """Give an environment variable, its default, or the empty text."""
         if default is not None:

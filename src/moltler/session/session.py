@@ -159,6 +159,7 @@ class Session:
     def _steps(self, script: ast.Script, params: Parameters) -> Iterator[Step]:
         services = self._services
         values = bind_values(params, services.environ)
+        values.check_count(script.positionals)
         scope = self._variables.for_script(values.named)
         effects: list[str] = []
 
