@@ -76,6 +76,42 @@ async def scan(url: str, *, size: int, total: int) -> int:
     return count
 
 
+async def joined(url: str) -> int:
+    """Join 20,000 orders with 1,000 customers and add up by country; give the groups."""
+    orders: list[dict[str, object]] = []
+    async with aiohttp.ClientSession() as session:
+        cursor: object = 0
+        while cursor is not None:
+            async with session.get(f"{url}/orders?cursor={cursor}") as response:
+                page = orjson.loads(await response.read())
+            orders += page["items"]
+            cursor = page["next_cursor"]
+        async with session.get(f"{url}/customers") as response:
+            customers = orjson.loads(await response.read())["items"]
+    left, right = pa.Table.from_pylist(orders), pa.Table.from_pylist(customers)
+    both = left.join(right, keys="customer", right_keys="id", join_type="inner")
+    return both.group_by("country").aggregate([("amount", "sum")]).num_rows
+
+
+async def looked_up(url: str, width: int, delay: int) -> int:
+    """Look up the customers of the active orders, some at once; give their number."""
+    gate = asyncio.Semaphore(width)
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"{url}/orders?cursor=0") as response:
+            items = orjson.loads(await response.read())["items"]
+        keys = {item["customer"] for item in items if item["status"] == "active"}
+
+        async def one(key: int) -> list[dict[str, object]]:
+            async with (
+                gate,
+                session.get(f"{url}/customers?id={key}&delay={delay}") as response,
+            ):
+                return orjson.loads(await response.read())["items"]
+
+        found = await asyncio.gather(*(one(key) for key in keys))
+    return pa.Table.from_pylist([row for rows in found for row in rows]).num_rows
+
+
 async def filtered(url: str) -> int:
     """Ask for ten active rows, pushing filter and limit by hand."""
     async with (

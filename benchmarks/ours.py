@@ -31,19 +31,60 @@ async function* query(config, filters, options) {{
     }} while (cursor !== null);
 }}
 ''';
+CREATE CONNECTOR ENTITY 'bench.orders'
+FIELDS {{"id": {{"type": "integer", "primary_key": true}}, "customer": {{"type": "integer"}},
+        "status": {{"type": "string"}}, "amount": {{"type": "number"}}}}
+QUERY_HANDLER '''
+async function* query(config, filters, options) {{
+    // The first page holds all active orders there are.
+    let cursor = 0;
+    do {{
+        const page = await (await fetch(`${{config.api_url}}/orders?cursor=${{cursor}}`)).json();
+        yield page.items;
+        cursor = filters.status === 'active' ? null : page.next_cursor;
+    }} while (cursor !== null);
+}}
+''';
+CREATE CONNECTOR ENTITY 'bench.customers'
+FIELDS {{"id": {{"type": "integer", "primary_key": true}}, "name": {{"type": "string"}},
+        "country": {{"type": "string"}}}}
+PUSHDOWN {{"filters": {{"id": ["="]}}}}
+QUERY_HANDLER '''
+async function query(config, filters, options) {{
+    const one = filters.id === undefined ? '' : `?id=${{filters.id}}&delay=50`;
+    return await (await fetch(`${{config.api_url}}/customers${{one}}`)).json();
+}}
+''';
 REGISTER CONNECTOR TYPE 'bench';
-CREATE CONNECTOR api TYPE 'bench' CONFIG {{"api_url": "{url}", "size": {size}, "total": {total}}};
+CREATE CONNECTOR api TYPE 'bench' CONFIG {{"api_url": "{url}", "size": {size}, "total": {total}}}
+OPTIONS {{"max_concurrency": {width}}};
 """
+ALL = "SELECT * FROM api.rows"
+JOINED = (
+    "SELECT c.country, sum(o.amount) FROM api.orders o JOIN api.customers c ON c.id = o.customer "
+    "GROUP BY c.country"
+)
+LOOKED_UP = (
+    "SELECT o.id, c.name FROM api.orders o JOIN api.customers c ON c.id = o.customer "
+    "WHERE o.status = 'active'"
+)
 
 
-def define(session: moltler.Session, url: str, *, size: int = 1000, total: int = 100_000) -> None:
+def define(
+    session: moltler.Session,
+    url: str,
+    *,
+    size: int = 1000,
+    total: int = 100_000,
+    width: int = 1,
+) -> None:
     """Define the connector against the benchmark's server."""
-    session.execute(DEFINITION.format(url=url, size=size, total=total))
+    session.execute(DEFINITION.format(url=url, size=size, total=total, width=width))
 
 
-def scan(session: moltler.Session) -> int:
+def scan(session: moltler.Session, sql: str) -> int:
     """Read every row as Arrow; give their number."""
-    with session.execute("SELECT * FROM api.rows") as result:
+    with session.execute(sql) as result:
         return sum(batch.num_rows for batch in result.arrow())
 
 

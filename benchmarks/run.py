@@ -30,6 +30,8 @@ WORKLOADS = {
     "W2a": "scan 100,000 rows, 100 a page",
     "W2b": "scan 200,000 rows, 1,000 a page",
     "W3": "WHERE status = … LIMIT 10, warm",
+    "W4": "join 20,000 rows with 1,000, grouped",
+    "W6": "join that looks up 1,000 keys, 50 ms each, 20 at once (ideal 2.5 s)",
     "RTT": "the same against the bare HTTP round trip",
     "W7": "cold process to the first rows on stdout (`moltler query`)",
     "MEM": "scan 1,000,000 rows: peak memory",

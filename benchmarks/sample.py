@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 REPEATS = 60
+WIDTH = 20
+"""Requests at once of W6."""
 
 
 def floor_sample(workload: str, url: str) -> dict[str, float]:
@@ -32,6 +34,10 @@ def floor_sample(workload: str, url: str) -> dict[str, float]:
             return {"seconds": statistics.median(asyncio.run(floor.warm_filtered(url, REPEATS)))}
         case "RTT":
             return {"seconds": statistics.median(asyncio.run(floor.warm_round_trips(url, REPEATS)))}
+        case "W4":
+            rows = asyncio.run(floor.joined(url))
+        case "W6":
+            rows = asyncio.run(floor.looked_up(url, WIDTH, 50))
         case "W7":
             rows = asyncio.run(floor.scan(url, size=100, total=100))
     return {"seconds": time.perf_counter() - started, "rows": rows}
@@ -52,7 +58,7 @@ def our_sample(workload: str, url: str) -> dict[str, float]:
     size = {"W2a": 100, "W1": 100}.get(workload, 1000)
     total = {"W2a": 100_000, "W1": 100, "W2b": 200_000, "MEM": 1_000_000}.get(workload, 100_000)
     with tempfile.TemporaryDirectory() as home, moltler.connect(Path(home)) as session:
-        ours.define(session, url, size=size, total=total)
+        ours.define(session, url, size=size, total=total, width=WIDTH if workload == "W6" else 1)
         match workload:
             case "W1":
                 measured = ours.times(session, "SELECT * FROM api.rows", REPEATS)
@@ -62,8 +68,9 @@ def our_sample(workload: str, url: str) -> dict[str, float]:
                 measured = ours.times(session, sql, REPEATS)
                 return {"seconds": statistics.median(measured)}
             case _:
+                sql = {"W4": ours.JOINED, "W6": ours.LOOKED_UP}.get(workload, ours.ALL)
                 started = time.perf_counter()
-                rows = ours.scan(session)
+                rows = ours.scan(session, sql)
                 return {"seconds": time.perf_counter() - started, "rows": rows}
 
 

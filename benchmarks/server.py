@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from urllib.parse import parse_qs, urlsplit
 
+ORDERS, CUSTOMERS = 20_000, 1_000
+_DELAY = re.compile(r"[?&]delay=(\d+)")
 STATUSES = ("active", "pending", "closed", "archived")
 
 
@@ -26,6 +29,22 @@ def row(number: int) -> dict[str, object]:
     }
 
 
+def order(number: int) -> dict[str, object]:
+    """Give one order; those of the first page have a customer each."""
+    status = STATUSES[0] if number < CUSTOMERS else STATUSES[1 + number % 3]
+    return {
+        "id": number,
+        "customer": number * 7 % CUSTOMERS,
+        "status": status,
+        "amount": number % 500 / 4,
+    }
+
+
+def customer(number: int) -> dict[str, object]:
+    """Give one customer."""
+    return {"id": number, "name": f"customer {number}", "country": f"c{number % 20}"}
+
+
 def _response(body: bytes) -> bytes:
     kind, length = "Content-Type: application/json", f"Content-Length: {len(body)}"
     return "\r\n".join(("HTTP/1.1 200 OK", kind, length, "", "")).encode() + body
@@ -36,6 +55,7 @@ class Pages:
 
     def __init__(self) -> None:
         self._bodies: dict[int, list[bytes]] = {}
+        self._orders: dict[int, bytes] = {}
         self.requests = 0
 
     def prepare(self, size: int) -> None:
@@ -45,7 +65,29 @@ class Pages:
             for p in range(count)
         ]
 
+    def order_rows(self, target: str) -> bytes | None:
+        """Answer for the two sides of joins: 20,000 orders of 1,000 customers."""
+        parts = urlsplit(target)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        if parts.path == "/customers":
+            self.requests += 1
+            chosen = [int(query["id"])] if "id" in query else range(CUSTOMERS)
+            return _response(json.dumps({"items": [customer(n) for n in chosen]}).encode())
+        if parts.path == "/orders":
+            self.requests += 1
+            page = int(query.get("cursor") or 0)
+            if page not in self._orders:
+                numbers = range(page * 1000, (page + 1) * 1000)
+                following = None if (page + 1) * 1000 >= ORDERS else page + 1
+                body = {"items": [order(n) for n in numbers], "next_cursor": following}
+                self._orders[page] = _response(json.dumps(body).encode())
+            return self._orders[page]
+        return None
+
     def answer(self, target: str) -> bytes:
+        joined = self.order_rows(target)
+        if joined is not None:
+            return joined
         parts = urlsplit(target)
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         if parts.path == "/stats":
@@ -87,7 +129,17 @@ class Connection(asyncio.Protocol):
         while b"\r\n\r\n" in self._buffer:
             head, self._buffer = self._buffer.split(b"\r\n\r\n", 1)
             target = head.split(b" ", 2)[1].decode()
-            self._transport.write(self._pages.answer(target))
+            answer = self._pages.answer(target)
+            slow = _DELAY.search(target)
+            if slow:
+                loop = asyncio.get_running_loop()
+                loop.call_later(int(slow[1]) / 1000, self._write, answer)
+            else:
+                self._write(answer)
+
+    def _write(self, answer: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(answer)
 
 
 async def serve() -> None:

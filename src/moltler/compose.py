@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,7 +80,10 @@ def open_session(
     )
     if prewarm:
         parts.spares.prewarm()
-    return Session(parts)
+    session = Session(parts)
+    # For whoever forgets to close it: when it is dropped, or the program ends.
+    weakref.finalize(session, parts.abandon, os.getpid())
+    return session
 
 
 class _Parts:
@@ -170,6 +174,20 @@ class _Parts:
             self._engine.close()
         self.catalog.close()
         self.journal.close_file()
+
+    def abandon(self, process: int) -> None:
+        """Close without being asked to; not in a fork, whose threads are gone.
+
+        Args:
+            process: The process that opened the parts.
+        """
+        if os.getpid() != process:
+            return
+        if self._loop.is_here:
+            # The garbage collector runs anywhere, and the loop cannot wait for itself.
+            threading.Thread(target=self.close, name="moltler-close", daemon=True).start()
+        else:
+            self.close()
 
     def open_room(
         self, open_transport: Callable[[ResolvedConnector], Transport], *, covers: bool = False

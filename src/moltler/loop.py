@@ -24,9 +24,14 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs on the loop's own thread."""
+        return threading.current_thread() is self._thread
+
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Start a coroutine and give its future; cancelling the future cancels the task."""
-        if threading.current_thread() is self._thread:
+        if self.is_here:
             coroutine.close()
             raise RuntimeError("the loop thread must await, not wait for itself")
         return asyncio.run_coroutine_threadsafe(coroutine, self._started())

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 MASK = "********"
+SEAL = re.compile(r"sealed_(?:[0-9a-f]{32}|b_(?P<size>[1-9][0-9]{0,8})_)")
+"""A seal, or the beginning of a derived one: so many hexadecimal digits of the text follow that
+was given to ``btoa`` (LANGUAGE §5.4; `moltler.vault.seal` makes both)."""
+_HEX = re.compile(r"[0-9a-f]*")
 _SHORTEST_MASKED = 6
 # Shorter values would mask ordinary words in every message.
 
 
 class Secret:
-    """A resolved secret: its name and a value that only `reveal` gives."""
+    """A resolved secret: its name and a value that only `reveal` gives.
 
-    __slots__ = ("_value", "name")
+    Args:
+        name: Of the config property or secret it came from.
+        value: In plain.
+        seal: What JavaScript holds in its place; ``None`` if it holds the value itself.
+    """
 
-    def __init__(self, name: str, value: str) -> None:
+    __slots__ = ("_value", "name", "seal")
+
+    def __init__(self, name: str, value: str, seal: str | None = None) -> None:
         self.name = name
         """The name of the config property or secret it came from."""
+        self.seal = seal
+        """What JavaScript holds in its place; ``None`` if it holds the value itself."""
         self._value = value
 
     def reveal(self) -> str:
@@ -39,7 +52,7 @@ class Secret:
 
 
 def redact(text: str, secrets: Iterable[Secret]) -> str:
-    """Give the text with every secret value of 6 characters or more replaced.
+    """Give the text with every seal, and every value of 6 characters or more, replaced.
 
     Values are also found percent-encoded, JSON-escaped and in Base64.
 
@@ -47,13 +60,49 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
     'Bearer [secret api_key]'
     """
     # Longest first, so that a secret that contains another one is replaced whole.
-    for secret in sorted(secrets, key=lambda s: -len(s.reveal())):
+    known = sorted(secrets, key=lambda s: -len(s.reveal()))
+    if "sealed_" in text:
+        text = _without_seals(text, {s.seal: s.name for s in known if s.seal is not None})
+    for secret in known:
         value = secret.reveal()
         if len(value) < _SHORTEST_MASKED:
             continue
         for spelling in _spellings(value):
             text = text.replace(spelling, f"[secret {secret.name}]")
     return text
+
+
+def seals_in(text: str) -> Iterator[tuple[int, int, str | None]]:
+    """Give the place of each text that has the form of a seal.
+
+    Returns:
+        Start, end, and the hexadecimal digits of a derived one; ``None`` for any other.
+    """
+    at = 0
+    while found := SEAL.search(text, at):
+        at = end = found.end()
+        size = found["size"]
+        if size is None:
+            yield found.start(), end, None
+            continue
+        digits = _HEX.match(text, end)
+        # Counted, so that it ends where it ends, whatever is written after it.
+        if digits is not None and len(digits[0]) >= int(size) and int(size) % 2 == 0:
+            at = end + int(size)
+            yield found.start(), at, text[end:at]
+
+
+def _without_seals(text: str, names: Mapping[str, str]) -> str:
+    kept: list[str] = []
+    end = 0
+    for start, stop, digits in seals_in(text):
+        name = names.get(text[start:stop])
+        if digits is not None:
+            name = next((n for s, n in names.items() if s.encode().hex() in digits), None)
+        if name is not None:
+            kept += (text[end:start], f"[secret {name}]")
+            end = stop
+    return "".join((*kept, text[end:]))
 
 
 def _spellings(value: str) -> list[str]:

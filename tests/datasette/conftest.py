@@ -68,7 +68,7 @@ class Datasette:
         self._process.stdout.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def datasette(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Datasette]:
     database = tmp_path_factory.mktemp("datasette") / "shop.db"
     runpy.run_path(str(FOLDER / "make_shop.py"))["main"](database)

@@ -20,10 +20,10 @@ Datasette = Any
 def library(
     datasette: Datasette, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[moltler.Session]:
-    with pytest.MonkeyPatch.context() as patch:
+    home = tmp_path_factory.mktemp("library") / "home"
+    with pytest.MonkeyPatch.context() as patch, moltler.connect(home) as session:
+        patch.setenv("MOLTLER_KEY", "a key for tests only, long enough")
         patch.setenv("DATASETTE_URL", datasette.url)
-        session = moltler.connect(tmp_path_factory.mktemp("library") / "home")
-    with session:
         session.execute(EXAMPLE.read_text(encoding="utf-8"), source_name=EXAMPLE.name).close()
         yield session
 

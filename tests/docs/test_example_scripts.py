@@ -1,8 +1,10 @@
-"""Every example runs against the demo shop and gives what its question asks for."""
+"""Every example runs against the demo shop and gives what its question asks for; its tests pass."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ from moltler.demo.server import DemoServer
 from moltler.demo.tour import CONNECTOR_FILE
 from moltler.errors import Source
 from moltler.exec.result import Result
+from moltler.testing.report import TestReport
 
 FOLDER = Path(__file__).parents[2] / "examples"
-EXAMPLES = sorted(FOLDER.glob("*.moltler"))
+SCRIPTS = sorted(FOLDER.rglob("*.moltler"))
+TESTS = [path for path in SCRIPTS if "\nTEST CONNECTOR" in path.read_text(encoding="utf-8")]
+EXAMPLES = [path for path in SCRIPTS if path.parent == FOLDER and path not in TESTS]
 ITEMS: list[Any] = first_items()
 ORDERS: list[Any] = first_orders(first_items())
 Rows = list[tuple[Any, ...]]
@@ -59,7 +64,148 @@ def test_an_example_is_short_says_how_to_run_it_and_is_listed(path: Path) -> Non
     assert lines[0].startswith("-- ")
     assert lines[0].endswith("?")
     assert f"--   moltler run examples/{path.name}" in lines
-    assert f"({path.name})" in (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_list_of_examples_is_complete() -> None:
+    listed = re.findall(r"\]\(([^)]+\.moltler)\)", (FOLDER / "README.md").read_text("utf-8"))
+    # Its own address is the one link that leads out of the folder.
+    inside = [name for name in listed if not name.startswith("..")]
+
+    assert sorted(inside) == [str(path.relative_to(FOLDER)) for path in SCRIPTS]
+
+
+# ── their tests ──────────────────────────────────────────────────────────────────────────────
+
+
+def how_to_run(path: Path) -> str:
+    """Give the arguments of `moltler test` that a file of tests names."""
+    text = path.read_text(encoding="utf-8")
+    command = re.search(r"^--   moltler test (.+)$", text, re.MULTILINE)
+    assert command is not None, f"{path} does not say how it is run"
+    return command[1]
+
+
+def run_tests(session: moltler.Session, sources: list[Source], name: str) -> list[TestReport]:
+    """Run the tests of one of several scripts."""
+    collection = session.collect_tests(sources)
+    tests = [test for test in collection.tests if test.span.source.name == name]
+    return [session.run_test(test, collection) for test in tests]
+
+
+@pytest.fixture(scope="module")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[moltler.Session]:
+    """One session for all tests of examples: their worlds keep them apart."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOLTLER_KEY", "a key for tests only, long enough")
+        with moltler.connect(tmp_path_factory.mktemp("laboratory") / "home") as session:
+            yield session
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_the_tests_of_an_example_pass_and_leave_nothing_to_say(
+    laboratory: moltler.Session, path: Path
+) -> None:
+    sources = [Source(str(p), p.read_text(encoding="utf-8")) for p in SCRIPTS]
+
+    reports = run_tests(laboratory, sources, str(path))
+
+    assert [(r.name, r.status, r.failure, r.notes) for r in reports] == [
+        (r.name, "passed", None, ()) for r in reports
+    ]
+    assert reports
+    types = {r.type_name for r in reports}
+    alone = f"examples/{path.relative_to(FOLDER)}", f"examples/{path.parent.relative_to(FOLDER)}"
+    assert how_to_run(path) in {*alone, f"examples --type {types.pop()}"}
+    assert not types
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_a_file_of_tests_is_short_and_opens_with_its_question(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+
+    assert len(lines) < 80
+    assert lines[0].startswith("-- ")
+    assert lines[0].endswith("?")
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "red"),
+    [
+        (
+            "count-the-requests-of-pages",
+            "while (cursor && found.length < wanted)",
+            "while (false)",
+            {
+                "five rows in pages of two take three requests",
+                "a LIMIT ends the loop early",
+                "a page that fails is no end of the rows",
+            },
+        ),
+        (
+            "count-the-requests-of-pages",
+            "while (cursor && found.length < wanted)",
+            "while (cursor)",
+            {"a LIMIT ends the loop early"},
+        ),
+        (
+            "count-the-requests-of-pages",
+            "if (!response.ok) throw",
+            "if (!response.ok) return found; if (false) throw",
+            {"a page that fails is no end of the rows"},
+        ),
+        (
+            "space-calls-on-the-clock",
+            "last + interval - Date.now()",
+            "last + 1 - Date.now()",
+            {
+                "four calls take at least three intervals",
+                "time that has passed anyway is not waited for",
+            },
+        ),
+        (
+            "cache-until-it-is-stale",
+            "if (known && Date.now() - known.at < FRESH_MS)",
+            "if (known)",
+            {"the same question again makes no request, until a minute later"},
+        ),
+        (
+            "cache-until-it-is-stale",
+            "if (known && Date.now() - known.at < FRESH_MS)",
+            "if (false)",
+            {"the same question again makes no request, until a minute later"},
+        ),
+        (
+            "cache-until-it-is-stale",
+            "[config, filters, options]",
+            "[config]",
+            {"another filter is another question"},
+        ),
+        (
+            "catch-errors-by-type",
+            "ConnectorRateLimitError",
+            "ConnectorError",
+            {"each answer of the API has an error of its own", "a script goes by the class"},
+        ),
+        (
+            "catch-errors-by-type",
+            "ConnectorAuthError",
+            "ConnectorError",
+            {"each answer of the API has an error of its own"},
+        ),
+    ],
+)
+def test_a_technique_that_is_broken_turns_its_tests_red(
+    laboratory: moltler.Session, name: str, right: str, wrong: str, red: set[str]
+) -> None:
+    text = (FOLDER / f"{name}.moltler").read_text(encoding="utf-8")
+    assert right in text
+
+    reports = run_tests(laboratory, [Source(name, text.replace(right, wrong))], name)
+
+    assert {r.name for r in reports if r.status == "failed"} == red
+
+
+# ── against the demo shop ────────────────────────────────────────────────────────────────────
 
 
 def test_page_with_a_cursor(shop_session: moltler.Session, shop: DemoServer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -24,7 +26,7 @@ ISSUES = "id integer key, author integer, status string"
 USERS = "id integer key, name string"
 
 
-def issues(rows: Rows, **changes: Any) -> Table:
+def issues(rows: Callable[..., Any] | Rows, **changes: Any) -> Table:
     return entity("issues", ISSUES, rows, claims={"status": ["="]}, **changes)
 
 
@@ -199,7 +201,10 @@ def test_two_required_fields_are_called_with_the_combinations_there_are(bench: B
     files = entity("files", "owner string, repo string, path string", answer,
                    required=["owner", "repo"])  # fmt: skip
     fed = Fed(bench, repos, files)
-    sql = "SELECT f.owner, f.repo FROM t.repos r JOIN t.files f ON f.owner = r.owner AND f.repo = r.name"
+    sql = (
+        "SELECT f.owner, f.repo FROM t.repos r "
+        "JOIN t.files f ON f.owner = r.owner AND f.repo = r.name"
+    )
     assert fed.rows(sql) == [("a", "x"), ("a", "y"), ("b", "x")]
     assert fed.filters("files") == [{"owner": o, "repo": n} for o, n in pairs[:3]]
 
@@ -212,7 +217,10 @@ def test_each_column_of_a_composite_key_hands_over_its_own_set(bench: Bench) -> 
                    [{"a": a, "b": f"b{b}"} for a in range(70) for b in range(3)],
                    claims={"a": ["in"], "b": ["in"]})  # fmt: skip
     fed = Fed(bench, left, right)
-    sql = "SELECT count(*) FROM t.pairs p JOIN t.wide w ON w.a = p.a AND w.b = p.b WHERE p.status = 'open'"
+    sql = (
+        "SELECT count(*) FROM t.pairs p JOIN t.wide w ON w.a = p.a AND w.b = p.b "
+        "WHERE p.status = 'open'"
+    )
     assert fed.rows(sql) == [(140,)]
     assert [[(n["field"], len(n["value"])) for n in told] for told in fed.told("wide")] == [
         [("b", 3), ("a", 50)],
@@ -221,8 +229,8 @@ def test_each_column_of_a_composite_key_hands_over_its_own_set(bench: Bench) -> 
 
 
 def test_a_chain_of_joins_feeds_step_by_step(bench: Bench) -> None:
-    teams = entity("teams", "id integer key, lead integer",
-                   lambda *_: [{"id": i, "lead": i} for i in range(30)], claims={"lead": ["in"]})  # fmt: skip
+    led = [{"id": i, "lead": i} for i in range(30)]
+    teams = entity("teams", "id integer key, lead integer", led, claims={"lead": ["in"]})
     fed = Fed(bench, issues([issue(1, 3), issue(2, 5)]), users(by_id(named(9)), "in"), teams)
     sql = f"{JOIN} JOIN t.teams m ON m.lead = u.id{OPEN}"
     assert fed.rows(sql) == [(1, "u3"), (2, "u5")]
@@ -306,7 +314,7 @@ def test_a_failed_driver_is_an_error(bench: Bench) -> None:
         yield [issue(1, 1)]
         raise failure
 
-    fed = Fed(bench, issues(failing), users(named(9), "in"))  # type: ignore[arg-type] # a handler
+    fed = Fed(bench, issues(failing), users(named(9), "in"))
     with pytest.raises(MoltlerError) as caught:
         fed.rows(JOIN + OPEN)
     assert caught.value is failure
@@ -331,6 +339,26 @@ def test_closing_a_result_stops_the_calls(bench: Bench, width: int) -> None:
     assert not reader.is_alive()
     assert all(c.is_closed for c in fed.handlers.calls)
     assert not _key_threads()
+
+
+def test_ctrl_c_stops_a_query_whose_driver_is_being_read(bench: Bench) -> None:
+    blocking = issues(lambda *_: iter([[issue(1, 1)], Block()]))
+    fed = Fed(bench, blocking, users(named(9), "in"))
+
+    def interrupt() -> None:
+        while not fed.handlers.calls:
+            waiting.wait(0.01)
+        fed.handlers.last_call.blocked.wait(20)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    waiting = threading.Event()
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    with pytest.raises(KeyboardInterrupt):
+        fed.start(JOIN + OPEN)
+    sender.join(20)
+    assert [(c.entity, c.is_closed) for c in fed.handlers.calls] == [("issues", True)]
+    assert isinstance(bench.ended[0], KeyboardInterrupt)
 
 
 def _read(result: Result) -> None:
@@ -388,7 +416,7 @@ def test_a_spool_goes_to_a_file_and_is_read_any_number_of_times() -> None:
     schema = pa.schema({"n": pa.int64()})
     spool = Spool(schema, most=1000)
     for start in range(0, 1000, 100):
-        spool.append(pa.RecordBatch.from_pydict({"n": range(start, start + 100)}, schema=schema))
+        spool.append(pa.RecordBatch.from_pydict({"n": [*range(start, start + 100)]}, schema=schema))
     spool.seal()
     for _ in range(2):
         assert [n for page in spool.pages() for n in page.column(0).to_pylist()] == [*range(1000)]

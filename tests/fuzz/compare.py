@@ -50,7 +50,8 @@ class Difference(Exception):  # noqa: N818 - what it is
 
 
 def _told(scan: ScanRequest) -> str:
-    told = f"where {list(scan.where)} feeds {list(scan.feeds)} order {list(scan.order_by)} limit {scan.limit}"
+    told = f"where {list(scan.where)} order {list(scan.order_by)} limit {scan.limit}"
+    told = f"{told} feeds {list(scan.feeds)}"
     return f"    {scan.scan} {scan.entity.name} {told} claimed {scan.limit_is_claimed}"
 
 

@@ -184,7 +184,7 @@ class Generator(Conditions):
         aliases = [self._alias() for _ in entities]
         columns = [self._columns(e, a) for e, a in zip(entities, aliases, strict=True)]
         filtered = r.randrange(len(entities))
-        if r.random() < 0.3 and len(entities) == 2:
+        if r.random() < 0.45 and len(entities) == 2:
             return self._fed_subquery(entities, aliases, columns)
         text, scope = self._table(entities[0], aliases[0]), columns[0]
         for number in range(1, len(entities)):
@@ -194,7 +194,7 @@ class Generator(Conditions):
             while r.random() < 0.3:
                 condition = put("{} AND {}", condition, self._key(scope, columns[number]))
             if number == filtered and r.random() < 0.4:
-                condition = put("{} AND {}", condition, self._simple(columns[number]))
+                condition = put("{} AND {}", condition, self._own(columns[number]))
                 filtered = -1
             if r.random() < 0.15:
                 text = put("{} " + kind + " JOIN {} USING (k)", text, table)
@@ -204,19 +204,23 @@ class Generator(Conditions):
                 scope = [*scope, *columns[number]]
         conditions: list[Both] = []
         if filtered >= 0 and columns[filtered][0] in scope:
-            conditions.append(self._simple(columns[filtered]))
+            conditions.append(self._own(columns[filtered]))
         if r.random() < 0.2:
             conditions.append(self._key(scope, scope))
         where = put(" WHERE {}", joined(" AND ", conditions)) if conditions else same("")
         shown = joined(", ", [c.sql for c in scope if c.name == "id"])
         return Generated(put("SELECT {} FROM {}{}", shown, text, where))
 
+    def _own(self, scope: list[Column]) -> Both:
+        """Give a condition over one entity, sometimes one that handlers cannot be told."""
+        return self._simple(scope) if self.random.random() < 0.7 else self._leaf(scope)
+
     def _joinable(self, entity: EntityWorld, alias: str) -> Both:
         """Give an entity as a table, sometimes from behind a derived one."""
         inner, table = self.random.random(), self._table(entity, alias)
         if inner < 0.7:
             return table
-        tail = " LIMIT 3" if inner > 0.95 else ""
+        tail = " LIMIT 3" if inner > 0.85 else ""
         order = " ORDER BY id" if tail else ""
         return put("(SELECT * FROM {}" + order + tail + ") AS " + alias, table)
 
@@ -241,11 +245,11 @@ class Generator(Conditions):
         outer, inner = columns
         tables = [self._table(e, a) for e, a in zip(entities, aliases, strict=True)]
         own = put(" AND {}", self._simple(outer)) if r.random() < 0.5 else same("")
-        below = self._simple(inner) if r.random() < 0.7 else same("TRUE")
-        tail = same(r.choice(["", "", "", " LIMIT 1"]))
+        below = self._own(inner) if r.random() < 0.7 else same("TRUE")
+        tail = same(r.choice(["", "", "", "", " LIMIT 1"]))
         if r.random() < 0.5:
             word = r.choice(["EXISTS", "EXISTS", "NOT EXISTS"])
-            shown = r.choice(["1", "*", "count(*)", f"{aliases[1]}.id"])
+            shown = r.choice(["1", "*", "count(*)", "max(k)", f"{aliases[1]}.id"])
             found = put(
                 word + " (SELECT " + shown + " FROM {} WHERE {} AND {}{})",
                 tables[1], self._key(outer, inner), below, tail,

@@ -132,6 +132,10 @@ USERS = {"scan_1": ["id in scan_0.author"]}
          {"scan_1": ["at in scan_0.day"]}),
         (f"SELECT 1 FROM t.issues i JOIN t.users u ON CAST(u.at AS VARCHAR) = i.repo "
          f"WHERE {OPEN}", {}),
+        # conditions that handlers cannot be told choose rows too, unless chance is in them
+        ("SELECT 1 FROM t.issues i JOIN t.users u ON u.id = i.author WHERE lower(i.repo) = 'x'",
+         USERS),
+        ("SELECT 1 FROM t.issues i JOIN t.users u ON u.id = i.author WHERE i.score < random()", {}),
         # a field that the text ties already is not fed
         (f"SELECT 1 FROM t.issues i JOIN t.users u ON u.id = i.author AND u.id = 3 WHERE {OPEN}",
          {}),
@@ -226,7 +230,8 @@ def test_only_rows_that_pass_the_drivers_own_conditions_give_keys() -> None:
     )
     assert keys_of(planned) == [
         'SELECT DISTINCT "author" FROM scan_0 AS "i" '
-        'WHERE ("i"."status" = $v0 OR CONTAINS("i"."repo", \'x\'))',
+        'WHERE ("i"."status" = $v0 OR CONTAINS("i"."repo", \'x\')) '
+        'AND NOT TRY(LOWER("i"."repo") = \'y\') IS FALSE',
         None,
     ]
 

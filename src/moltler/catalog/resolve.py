@@ -1,4 +1,4 @@
-"""An instance made ready for a call: config with its secrets in plain, limits and settings."""
+"""An instance made ready for a call: its config in plain and sealed, limits and settings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from moltler.flow.connector import ResolvedConnector
 from moltler.model import Connector, ConnectorType, EnvReference
 from moltler.schema import JsonValue, Property
 from moltler.secret import Secret
+from moltler.vault.seal import seal_of
 
 _VERSION_KEY = os.urandom(32)
 # Credential versions end up in cache keys and logs; under a key of this process nobody can try
 # out values against them. They are only ever compared within the process.
+_SEAL_KEY = os.urandom(32)
 
 
 def resolve(
@@ -29,6 +31,7 @@ def resolve(
     *,
     lookup: Callable[[str], str | None],
     environ: Mapping[str, str],
+    seal_key: Callable[[], bytes] = lambda: _SEAL_KEY,
 ) -> ResolvedConnector:
     """Give an instance as one call needs it.
 
@@ -38,10 +41,13 @@ def resolve(
         revision: The number of that revision.
         lookup: Gives a secret by name, or ``None``; see `moltler.vault.lookup.lookup_secret`.
         environ: For secret properties that ENV(…) gives.
+        seal_key: Gives the key of the seals, asked for if there is something to seal; without it
+            seals are the same within this process only.
 
     Returns:
-        Its `config` holds plain secrets; its `secrets` name the config key each belongs to: the
-        whole value of a ``secret`` property, and each referenced secret inside longer text. Its
+        Its `config` holds plain secrets, its `sealed_config` seals; its `secrets` name the config
+        key each belongs to: the whole value of a ``secret`` property, and each referenced secret
+        inside longer text. Its
         `credential_version` is stable within this process, and only there.
 
     Raises:
@@ -51,9 +57,9 @@ def resolve(
     unfit = fits(connector, type_)
     if unfit:
         raise MoltlerError.of(tuple(_as_config_error(p, type_) for p in unfit))
-    resolving = _Resolving(connector, lookup, environ)
+    resolving = _Resolving(connector, lookup, environ, seal_key)
     given = with_defaults(_with_env(connector), type_.config_schema)
-    config = resolving.document(given, type_.config_schema, ())
+    config, sealed = resolving.document(given, type_.config_schema, ())
     if resolving.problems:
         raise MoltlerError.of(tuple(resolving.problems))
     secrets = tuple(dict.fromkeys(resolving.secrets))
@@ -66,6 +72,7 @@ def resolve(
         _version_of(secrets),
         call_limits(connector.options, type_),
         own_settings(connector.options, type_),
+        sealed,
     )
 
 
@@ -102,51 +109,64 @@ def _placed(values: Mapping[str, JsonValue], keys: list[str], value: str) -> dic
 
 @dataclass(slots=True)
 class _Resolving:
+    """Gives each part of a config twice: in plain, and as JavaScript sees it."""
+
     connector: Connector
     lookup: Callable[[str], str | None]
     environ: Mapping[str, str]
+    seal_key: Callable[[], bytes]
     secrets: list[Secret] = field(default_factory=list[Secret])
     problems: list[Problem] = field(default_factory=list[Problem])
 
     def document(
         self, values: Mapping[str, JsonValue], properties: Iterable[Property], path: Path
-    ) -> dict[str, JsonValue]:
+    ) -> tuple[dict[str, JsonValue], dict[str, JsonValue]]:
         declared = {p.name: p for p in properties}
-        return {k: self._value(v, declared.get(k), (*path, k)) for k, v in values.items()}
+        both = {k: self._value(v, declared.get(k), (*path, k)) for k, v in values.items()}
+        return {k: plain for k, (plain, _) in both.items()}, {k: s for k, (_, s) in both.items()}
 
-    def _value(self, value: JsonValue, declared: Property | None, path: Path) -> JsonValue:
+    def _value(
+        self, value: JsonValue, declared: Property | None, path: Path
+    ) -> tuple[JsonValue, JsonValue]:
+        is_exposed = declared is not None and declared.expose
         variable = self.connector.env.get(".".join(map(str, path)))
         if variable is not None:
-            return self._whole_secret(self._variable(variable, path), path)
+            plain = self._variable(variable, path)
+            return plain, self._noted(plain, path, is_exposed=is_exposed)
         match value:
             case str() if declared is not None and declared.secret:
-                return self._whole_secret(self._text(value, path), path)
+                plain, _ = self._text(value, path, is_exposed=is_exposed)
+                return plain, self._noted(plain, path, is_exposed=is_exposed)
             case str():
-                return self._text(value, path)
+                return self._text(value, path, is_exposed=False)
             case list():
-                return [self._value(v, None, (*path, i)) for i, v in enumerate(value)]
+                both = [self._value(v, None, (*path, i)) for i, v in enumerate(value)]
+                return [plain for plain, _ in both], [sealed for _, sealed in both]
             case dict():
                 nested = declared.type.properties if declared is not None else None
                 return self.document(value, nested or (), path)
             case _:
-                return value
+                return value, value
 
-    def _whole_secret(self, value: str, path: Path) -> str:
-        if value:
-            self.secrets.append(Secret(path_text(path), value))
-        return value
-
-    def _text(self, text: str, path: Path) -> str:
-        parts: list[str] = []
+    def _text(self, text: str, path: Path, *, is_exposed: bool) -> tuple[str, str]:
+        plain: list[str] = []
+        sealed: list[str] = []
         for part in split_references(text):
-            if isinstance(part, str):
-                parts.append(part)
-                continue
-            value = self._secret(part, path)
-            if value:
-                self.secrets.append(Secret(path_text(path), value))
-            parts.append(value)
-        return "".join(parts)
+            value = part if isinstance(part, str) else self._secret(part, path)
+            plain.append(value)
+            is_secret = not isinstance(part, str)
+            sealed.append(
+                self._noted(value, path, is_exposed=is_exposed) if is_secret else value
+            )
+        return "".join(plain), "".join(sealed)
+
+    def _noted(self, value: str, path: Path, *, is_exposed: bool) -> str:
+        """Note a secret and give what JavaScript sees of it; an empty text is none."""
+        if not value:
+            return value
+        seal = None if is_exposed else seal_of(self.seal_key(), self.connector.name, value)
+        self.secrets.append(Secret(path_text(path), value, seal))
+        return value if seal is None else seal
 
     def _secret(self, reference: Reference, path: Path) -> str:
         value = self.lookup(reference.name)

@@ -16,6 +16,8 @@ from moltler.exec.sources import Rows, stop
 from moltler.flow.scan import ScanRequest
 from moltler.ports import PageStream
 
+_MOST_AT_ONCE = 32
+"""Calls at once, whatever the instance allows: no more requests of it are in flight either."""
 _WAITING_PAGES = 2
 """Pages for each call at once that may wait for the reader."""
 
@@ -47,6 +49,10 @@ class KeyedCall:
 class KeyedScan(Rows):
     """The rows of several calls, one after the other or as many at once as the instance allows.
 
+    Each call is watched for repeated primary keys and pages on its own, over all that the API
+    answers. Across calls nothing is compared: a row has one key and so belongs to one call, and
+    what APIs answer to several calls alike has been left out.
+
     Args:
         scan: Reads each call.
         calls: What they ask.
@@ -62,7 +68,8 @@ class KeyedScan(Rows):
 
     def pages(self) -> Iterator[pa.RecordBatch]:
         """Make the calls."""
-        width = min(self._scan.target.limits.max_concurrency, len(self._calls))
+        allowed = self._scan.target.limits.max_concurrency
+        width = min(allowed, len(self._calls), _MOST_AT_ONCE)
         if width <= 1:
             return self._one_by_one()
         return self._at_once(width)

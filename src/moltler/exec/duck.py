@@ -253,7 +253,13 @@ class Connection:
 
         Whoever waits for it can be interrupted; a thread inside DuckDB cannot.
         """
-        return self._worker.submit(work)
+        try:
+            return self._worker.submit(work)
+        except RuntimeError:
+            # The program ends, and Python has ended the worker already: nobody else is here.
+            done: Future[T] = Future()
+            done.set_result(work())
+            return done
 
     def interrupt(self) -> None:
         """Stop what runs; the thread that runs it gets an error."""

@@ -30,7 +30,7 @@ _FIRST_ROWS, _MOST_ROWS = 1_000, 50_000
 _EXACT = 2**53
 
 
-class _Lossy(Exception):  # noqa: N818 - a verdict between functions here
+class Lossy(Exception):  # noqa: N818 - a verdict between functions here
     """A key that the other field's type cannot hold, or cannot tell from another."""
 
 
@@ -73,8 +73,8 @@ class KeySet:
             if found is None or found in self.keys:
                 continue
             try:
-                key = tuple(_typed(v, t) for v, t in zip(found, self.types, strict=True))
-            except _Lossy:
+                key = tuple(typed_key(v, t) for v, t in zip(found, self.types, strict=True))
+            except Lossy:
                 self._give_up(f"a key does not fit the type of `{self.feeds[0].field}`")
                 return
             self.keys[key] = None
@@ -95,8 +95,7 @@ class KeySet:
             return [((name, tuple(chunk)),) for chunk in chunks(values, KEYS_PER_CALL)]
         names = [f.field for f in self.feeds]
         return [
-            tuple((name, (value,)) for name, value in zip(names, key, strict=True))
-            for key in keys
+            tuple((name, (value,)) for name, value in zip(names, key, strict=True)) for key in keys
         ]
 
     def _give_up(self, why: str) -> None:
@@ -329,11 +328,11 @@ def _values(
     return cells(column, BorderColumn(name, types[name], column.type))
 
 
-def _typed(value: object, type_: TypeName) -> Scalar:
+def typed_key(value: object, type_: TypeName) -> Scalar:
     """Give a key in another field's type, where it equals the same values there and no others.
 
     Raises:
-        _Lossy: There is no such value.
+        Lossy: There is no such value.
     """
     match type_, value:
         case "number", float():
@@ -353,4 +352,4 @@ def _typed(value: object, type_: TypeName) -> Scalar:
         case "date", date() if not isinstance(value, datetime):
             return value
         case _:
-            raise _Lossy
+            raise Lossy

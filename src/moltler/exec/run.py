@@ -177,8 +177,9 @@ class SelectRows:
         self.stop()
         self._cleanup.close()
         self._feeder.close()
-        if self._on_end is not None:
-            self._on_end(self._failure)
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(self._failure)
 
     def stop(self) -> None:
         """Cancel what runs: the pages first, for DuckDB notices only between them."""

@@ -20,7 +20,7 @@ _PAGES_WITHOUT_PROGRESS = 3
 
 
 class ScanSource:
-    """The rows of one scan; every opening calls the handler anew (`exec.duck.ArrowSource`).
+    """The rows of one scan; every reading calls the handler anew.
 
     DuckDB may open it from any of its threads and keeps only the text of an error, so the error
     itself stays here in `failure`.
@@ -70,15 +70,6 @@ class ScanSource:
     def columns(self) -> tuple[Property, ...]:
         """The fields that the SQL sees, in order."""
         return self._columns
-
-    def __arrow_c_schema__(self) -> object:
-        """Give the schema as a PyCapsule."""
-        return self.schema.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Open a fresh reading and give it as a PyCapsule."""
-        reader = pa.RecordBatchReader.from_batches(self.schema, self._guarded(self.request))
-        return reader.__arrow_c_stream__()
 
     def pages(self, *, limit: int | None) -> Iterator[pa.RecordBatch]:
         """Read the scan outside of DuckDB, with or without a limit."""

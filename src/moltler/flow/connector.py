@@ -38,14 +38,16 @@ class ResolvedConnector:
     """The registered revision (in tests: the draft)."""
     revision: int
     config: Mapping[str, JsonValue] = field(repr=False)
-    """In schema order, defaults filled in, secrets in plain: only `sandbox.values` and `net`
-    may look inside; `sandbox.values` decides what JavaScript gets to see."""
+    """In schema order, defaults filled in, secrets in plain: only `net` may look inside."""
     secrets: tuple[Secret, ...]
     credential_version: str
     """Changes when any secret's value changes; says nothing about the value."""
     limits: CallLimits = field(default_factory=CallLimits)
     settings: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     """The type's own options, for ``options.settings``."""
+    sealed_config: Mapping[str, JsonValue] | None = None
+    """`config` as JavaScript gets to see it: seals where secrets are, except for exposed ones.
+    ``None``: as `config` has it."""
 
     @property
     def name(self) -> str:

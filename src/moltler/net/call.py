@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,8 +10,8 @@ from typing import TypeAlias
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchCode, FetchFailure
 from moltler.net.address import WebAddress
-from moltler.net.policy import HostPolicy
 from moltler.secret import Secret, redact
+from moltler.vault.seal import derived
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
@@ -37,6 +36,13 @@ class Call:
     address: WebAddress
     headers: Headers
     body: bytes | None
+    sealed: Call | None = None
+    """The call as the handler wrote it, if it is not that itself."""
+
+    @property
+    def written(self) -> Call:
+        """The call as the handler wrote it: with seals, without what AUTH adds."""
+        return self.sealed or self
 
     @property
     def is_write(self) -> bool:
@@ -46,7 +52,8 @@ class Call:
     @property
     def shown(self) -> str:
         """Method, host and path; the query may hold secrets."""
-        return f"{self.method} {self.address.authority}{self.address.path}"
+        address = self.written.address
+        return f"{self.method} {address.authority}{address.path}"
 
 
 def failure(
@@ -59,32 +66,21 @@ def failure(
 ) -> FetchFailure:
     """Give a failure that names the request and no secret."""
     known = tuple(secrets)
-    return FetchFailure(code, f"{redact(call.shown, known)}: {redact(what, known)}", hint=hint)
 
+    def clean(text: str) -> str:
+        host, written = call.address.host, call.written.address.host
+        # A short secret in a host would not be masked.
+        return redact(text if host == written else text.replace(host, written), known)
 
-def unseal(call: Call, target: ResolvedConnector, policy: HostPolicy) -> Call:
-    """Give the call with its sealed secrets opened, for an address that was judged already.
-
-    This is the one place where secrets enter a request. Today handlers hold plain values, so
-    nothing is replaced and only the rule about the way they travel is applied; when handlers get
-    sealed texts (LANGUAGE §5.4) they are opened here, with the escaping of their place.
-
-    Raises:
-        FetchFailure: A secret would travel unencrypted (SECRET_OVER_HTTP).
-    """
-    if policy.allows_secret(call.address) or not _carries_secret(call, target):
-        return call
-    shown = redact(call.shown, target.secrets)
-    raise FetchFailure(
-        "SECRET_OVER_HTTP",
-        f"{shown}: a secret may not travel over plain http to `{call.address.authority}`",
-        hint="use https, or name the host with http:// in the instance's CONFIG",
+    return FetchFailure(
+        code, f"{clean(call.shown)}: {clean(what)}", hint=None if hint is None else clean(hint)
     )
 
 
-def _carries_secret(call: Call, target: ResolvedConnector) -> bool:
+def carries_secret(call: Call, target: ResolvedConnector) -> bool:
+    """Tell whether a call holds a seal, or the value of a secret of 6 characters or more."""
     body = (call.body or b"").decode("utf-8", "replace")
-    texts = [call.address.target, call.address.credentials or "", body]
+    texts = [call.address.target, call.address.credentials or "", call.written.address.host, body]
     return any(_holds_secret(t, target) for t in (*texts, *(v for _, v in call.headers)))
 
 
@@ -93,7 +89,12 @@ def _holds_secret(text: str, target: ResolvedConnector) -> bool:
 
 
 def without_secrets(call: Call, target: ResolvedConnector) -> Call:
-    """Give the call without credentials, for a hop to another scheme, host or port."""
+    """Give the call without credentials, for a hop to another scheme, host or port.
+
+    Args:
+        call: As the handler wrote it, so that its seals tell what to drop.
+        target: The instance.
+    """
     kept = [
         (name, value)
         for name, value in call.headers
@@ -107,7 +108,8 @@ def without_secrets(call: Call, target: ResolvedConnector) -> Call:
 
 def with_basic(call: Call) -> Call:
     """Give the call with the credentials of its address as a header, as fetch sends them."""
-    if not call.address.credentials or any(n.lower() == "authorization" for n, _ in call.headers):
+    credentials = call.address.credentials
+    if not credentials or any(n.lower() == "authorization" for n, _ in call.headers):
         return call
-    encoded = base64.b64encode(call.address.credentials.encode()).decode()
+    encoded = derived(credentials.encode("utf-8", "surrogatepass"))
     return replace(call, headers=(*call.headers, ("Authorization", f"Basic {encoded}")))

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
-from moltler.net.address import BadAddress, parse_address
+from moltler.net.address import BadAddress
 from moltler.net.call import Headers
 from moltler.net.cassette import (
     Cassette,
@@ -25,6 +25,7 @@ from moltler.net.cassette_redaction import (
     credentials,
     placeholder,
 )
+from moltler.net.seals import opened_request
 from moltler.ports import Transport, Waits
 from moltler.secret import Secret
 
@@ -37,7 +38,6 @@ class _Take:
 
     connector: str
     request: HttpRequest
-    url: str
     response: HttpResponse | None = None
     content: bytearray = field(default_factory=bytearray, repr=False)
     failure: FetchFailure | None = None
@@ -65,11 +65,11 @@ class Recorder:
             self._secrets.update(dict.fromkeys(target.secrets))
         return _RecordingTransport(self, target, self._live(target))
 
-    def begin(self, target: ResolvedConnector, request: HttpRequest, url: str) -> _Take:
-        """Note a request in its order."""
+    def begin(self, target: ResolvedConnector, request: HttpRequest) -> _Take:
+        """Note a request, with its seals opened, in its order."""
         with self._lock:
             self._secrets.update(dict.fromkeys(target.secrets))
-            self._takes.append(take := _Take(target.name, request, url))
+            self._takes.append(take := _Take(target.name, request))
         return take
 
     def cassette(
@@ -124,11 +124,11 @@ class _RecordingTransport:
         self, request: HttpRequest, *, before_write: Callable[[], None] | None = None
     ) -> HttpResponse:
         try:
-            url = str(parse_address(request.url))
+            opened = opened_request(request, self._target)
         except BadAddress:
             # The live transport refuses it, and nothing leaves.
             return await self._live.send(request, before_write=before_write)
-        take = self._recorder.begin(self._target, request, url)
+        take = self._recorder.begin(self._target, opened)
         try:
             response = await self._live.send(request, before_write=before_write)
         except FetchFailure as failure:
@@ -174,7 +174,7 @@ class _RecordedBody(AsyncIterator[bytes]):
 def _exchange(take: _Take, redactor: Redactor) -> Exchange:
     request = RecordedRequest(
         take.request.method,
-        redactor.text(take.url),
+        redactor.text(take.request.url),
         _headers(take.request.headers, redactor),
         body_of(take.request.body, redactor),
     )

@@ -27,6 +27,7 @@ from moltler.net.mock import MockWorld, Sleep
 from moltler.net.mock_reading import shown
 from moltler.net.routes_answers import read_body
 from moltler.net.routes_keys import query_pairs
+from moltler.net.seals import opened_request
 from moltler.ports import Transport, Waits
 from moltler.schema import JsonValue
 
@@ -81,7 +82,7 @@ class ReplayWorld(MockWorld):
             FetchFailure: It differs from what was recorded (TST007).
         """
         name = target.name.lower()
-        now = _recorded(request, Redactor(target.secrets))
+        now = _recorded(opened_request(request, target), Redactor(target.secrets))
         with self._turns:
             track, at = self._tracks.get(name, []), self._played.get(name, 0)
             if at < len(track):
@@ -160,7 +161,7 @@ def _mismatch(message: str) -> MoltlerError:
 
 
 def _recorded(request: HttpRequest, redactor: Redactor) -> RecordedRequest:
-    url = redactor.text(str(parse_address(request.url)))
+    url = redactor.text(request.url)
     return RecordedRequest(request.method, url, (), body_of(request.body, redactor))
 
 

@@ -254,7 +254,7 @@ class HttpTransport:
             headers=tuple(
                 (n.decode("latin-1"), v.decode("latin-1")) for n, v in answer.raw_headers
             ),
-            url=str(call.address),
+            url=str(call.written.address),
             redirected=redirected,
             body=_Body(self, call, answer, decoders_for(coding), announced or 0),
         )

@@ -339,9 +339,8 @@ class _MockTransport:
         has_body = call.method != "HEAD" and given.status not in _BODILESS
         content = distort(given.body, faults) if has_body else b""
         body: AsyncIterator[bytes] = pieces(content, faults, self._sleep)
-        return HttpResponse(
-            given.status, given.status_text, given.headers, str(call.address), redirected, body
-        )
+        url = str(call.written.address)
+        return HttpResponse(given.status, given.status_text, given.headers, url, redirected, body)
 
 
 @contextmanager

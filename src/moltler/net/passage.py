@@ -19,12 +19,12 @@ from moltler.net.call import (
     TOKEN,
     Call,
     failure,
-    unseal,
     with_basic,
     without_secrets,
 )
 from moltler.net.limits import TokenBucket, WaitClock
 from moltler.net.policy import HostPolicy, Refused
+from moltler.net.seals import Unsealing
 from moltler.secret import redact
 
 MAX_REDIRECTS = 10
@@ -56,6 +56,7 @@ class Passage:
         self._target = target
         self._policy = policy
         self._max_request_bytes = max_request_bytes
+        self._seals = Unsealing(target, policy, limit=max_request_bytes)
         self._in_flight = asyncio.Semaphore(max_in_flight)
         rate, burst = target.limits.rate_per_s, target.limits.rate_burst
         self._bucket = TokenBucket(rate, burst, time=time, sleep=sleep) if rate else None
@@ -70,7 +71,7 @@ class Passage:
         """
         call = self._first_call(request)
         self._judge(call)
-        return unseal(call, self._target, self._policy)
+        return self._seals.unseal(call)
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None]:
@@ -103,7 +104,9 @@ class Passage:
                 "EGRESS_BLOCKED",
                 f"the API redirects to something that is no address: {error}",
             ) from error
-        following = replace(call, address=address)
+        # Opened anew: what held a seal must be known. The address is the API's, and seals in it
+        # are none that the handler wrote.
+        following = replace(call.written, address=address)
         if (status in {301, 302} and call.method == "POST") or (status == 303 and call.is_write):
             headers = tuple(h for h in call.headers if h[0].lower() not in OF_THE_BODY)
             following = replace(following, method="GET", headers=headers, body=None)
@@ -111,7 +114,7 @@ class Passage:
             following = without_secrets(following, self._target)
         self._judge(following)
         following = with_basic(following)
-        return unseal(following, self._target, self._policy)
+        return self._seals.unseal(following, opens_address=False)
 
     def too_many_redirects(self, call: Call) -> FetchFailure:
         """Give the failure of a chain that does not end."""
@@ -126,11 +129,12 @@ class Passage:
 
     def _first_call(self, request: HttpRequest) -> Call:
         try:
-            address = parse_address(request.url)
+            written = parse_address(self._seals.address_text(request.url))
+            address = self._seals.host_opened(written)
         except BadAddress as error:
             shown = redact(request.url.partition("?")[0][:80], self._target.secrets)
             raise FetchFailure("EGRESS_BLOCKED", f"`{shown}` is no address: {error}") from error
-        call = Call(request.method.upper(), address, request.headers, request.body)
+        call = Call(request.method.upper(), written, request.headers, request.body)
         if not TOKEN.fullmatch(call.method) or call.method in FORBIDDEN_METHODS:
             raise self.failure(call, "EGRESS_BLOCKED", "this method may not be sent")
         for name, value in call.headers:
@@ -145,7 +149,8 @@ class Passage:
                 f"allowed are {self._max_request_bytes:,}",
             )  # fmt: skip
         kept = [(n, v) for n, v in call.headers if n.lower() not in OF_THE_CONNECTION]
-        return with_basic(replace(call, headers=tuple(kept)))
+        call = with_basic(replace(call, headers=tuple(kept)))
+        return call if address == written else replace(call, address=address, sealed=call)
 
     def _judge(self, call: Call) -> None:
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlglot import exp
 
-from moltler.plan.bound import Bound, Tables, Variables, no_column
+from moltler.plan.bound import Bound, Tables, Variables, error, no_column
 from moltler.plan.names import Names, parts_of
 from moltler.plan.relations import Relations
 from moltler.plan.scope import (
@@ -34,7 +35,64 @@ def bind(text: Text, tables: Tables, variables: Variables, *, now: datetime | No
     bound = Bound(text, Unknown(text.tree))
     binder = _Binder(bound, tables, variables, now)
     bound.root = binder.query(text.tree, None, {})
+    _tell_apart(bound, binder.stars)
+    _check_keys(bound)
     return bound
+
+
+def _tell_apart(bound: Bound, stars: Sequence[tuple[exp.Column, Source]]) -> None:
+    """Give scans aliases of their own where several sources have the same.
+
+    ``l.t JOIN l2.t`` are told apart by names that only we understand.
+    """
+    sources = {id(s): s for block in bound.blocks for s in block.sources}
+    count = Counter(s.alias.lower() for s in sources.values())
+    renamed: dict[int, Source] = {}
+    for key, source in sources.items():
+        if source.scan is None or source.entity_name is None or count[source.alias.lower()] < 2:
+            continue
+        alias = f"{source.scan.connector}.{source.entity_name}"
+        source.alias = source.scan.name if alias.lower() in count else alias
+        source.scan.node.args["alias"].set("this", exp.to_identifier(source.alias, quoted=True))
+        renamed[key] = source
+    if not renamed:
+        return
+    for node in bound.text.tree.find_all(exp.Column, exp.Dot):
+        ref = bound.ref(node)
+        column = node.find(exp.Column)
+        if ref is not None and id(ref.source) in renamed and column is not None and column.table:
+            column.set("table", exp.to_identifier(ref.source.alias, quoted=True))
+    for star, source in stars:
+        if id(source) in renamed:
+            star.set("table", exp.to_identifier(source.alias, quoted=True))
+
+
+def _check_keys(bound: Bound) -> None:
+    """Refuse values where only columns and expressions sort or group.
+
+    Raises:
+        PlanError: PLN006.
+    """
+    for node in bound.text.tree.find_all(exp.Placeholder):
+        key: exp.Expr = node
+        while isinstance(key.parent, _GROUPING):
+            key = key.parent
+        words = next((w for kind, w in _KEYED.items() if isinstance(key.parent, kind)), None)
+        # `count(DISTINCT @c)` is fine.
+        if words is not None and (words != "DISTINCT ON" or key.arg_key == "on"):
+            span = bound.span(node)
+            raise error(
+                "PLN006", f"{words} needs a column, and `{span.text}` is a value", span,
+                hint="write the name of the column, or CASE with one column for each value",
+            )  # fmt: skip
+
+
+_GROUPING = (exp.Paren, exp.Tuple, exp.Rollup, exp.Cube, exp.GroupingSets)
+_KEYED: Mapping[type[exp.Expr], str] = {
+    exp.Ordered: "ORDER BY",
+    exp.Group: "GROUP BY",
+    exp.Distinct: "DISTINCT ON",
+}
 
 
 class _Binder:
@@ -44,6 +102,7 @@ class _Binder:
         self.bound = bound
         self.names = Names(bound, variables, now)
         self.relations = Relations(bound, tables, self)
+        self.stars: list[tuple[exp.Column, Source]] = []
 
     # ── queries ──────────────────────────────────────────────────────────────────────────────
 
@@ -136,7 +195,8 @@ class _Binder:
             ):
                 sources = block.visible
                 if not is_star:
-                    sources = [self.names.qualifier(projection, block)]
+                    # Bound already; its name may now be that of several tables.
+                    sources = [s for node, s in self.stars if node is projection]
                 elif block.is_exists:
                     sources = []
                 for source in sources:
@@ -239,6 +299,7 @@ class _Binder:
             source.scan.needs_all = True
         node.set("db", None)
         node.set("table", exp.to_identifier(source.alias, quoted=True))
+        self.stars.append((node, source))
 
 
 def _output_name(projection: exp.Expr) -> str:

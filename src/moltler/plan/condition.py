@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -17,6 +18,7 @@ from moltler.flow.predicate import (
 )
 from moltler.model import PushDown
 from moltler.plan.constant import Constants, as_text, typed
+from moltler.plan.listed import Listed
 from moltler.plan.scope import Ref
 from moltler.schema import SCALARS, DataType
 
@@ -112,9 +114,7 @@ class Translation:
         constant = self.constants.of(node)
         if constant is None or constant.value is None:
             return None
-        if type_.name == "string" and as_equal:
-            return as_text(constant.value)
-        return typed(constant.value, type_)
+        return _in_type(constant.value, type_, as_equal=as_equal)
 
     def _comparison(self, node: exp.Expr) -> Predicate | None:
         straight, swapped = _COMPARISONS[type(node)]
@@ -137,18 +137,25 @@ class Translation:
         found = self._field(node.this)
         if found is None or node.args.get("query") or node.args.get("field"):
             return None
-        values: list[Scalar] = []
-        for item in node.expressions:
-            value = self._scalar(item, found[1], as_equal=True)
+        # Keyed by type as well: TRUE and 1 are different values here.
+        distinct: dict[tuple[type, Scalar], Scalar] = {}
+        for value in self._items(node, found[1]):
             if value is None:
                 return None
-            if not any(type(v) is type(value) and v == value for v in values):
-                values.append(value)
+            distinct.setdefault((type(value), value), value)
+        values = list(distinct.values())
         if not values:
             return None
         if operator == "in" and len(values) == 1:
             return Condition(found[0], "=", values[0])
         return Condition(found[0], operator, tuple(values))
+
+    def _items(self, node: exp.In, type_: DataType) -> Iterator[Scalar | None]:
+        for item in node.expressions:
+            if isinstance(item, Listed):
+                yield from (_in_type(v, type_, as_equal=True) for v in item.values)
+            else:
+                yield self._scalar(item, type_, as_equal=True)
 
     def _between(self, node: exp.Between) -> Predicate | None:
         found = self._field(node.this)
@@ -196,6 +203,12 @@ class Translation:
         constant = self.constants.of(right)
         value = typed(constant.value, type_.items) if constant else None
         return Condition(name, "contains", value) if value is not None else None
+
+
+def _in_type(value: object, type_: DataType, *, as_equal: bool) -> Scalar | None:
+    if type_.name == "string" and as_equal:
+        return as_text(value)
+    return typed(value, type_)
 
 
 def rejects_null(predicate: Predicate) -> bool:

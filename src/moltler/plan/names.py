@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from moltler.errors import MoltlerError, Span, near_match
 from moltler.plan.bound import Bound, Variables, error, no_column
+from moltler.plan.listed import swap
 from moltler.plan.scope import Block, Output, Ref, Source
 from moltler.plan.text import NILADIC, VARIABLE
 
@@ -263,7 +264,7 @@ class Names:
         new.meta["shown"] = shown
         self.bound.keep.append(node)
         self.bound.spans[id(new)] = span
-        node.replace(new)
+        swap(node, new)
         self.bound.keep.append(new)
 
     def index_of_variable(self, node: exp.Bracket) -> None:

@@ -16,8 +16,9 @@ from moltler.plan.bind import bind
 from moltler.plan.bound import Bound, Tables, Variables
 from moltler.plan.conjunct import COMPARISONS, Conjunct
 from moltler.plan.constant import Constants, Fold
-from moltler.plan.joins import KeysOfScans, keys_read, plan_feeds
+from moltler.plan.joins import plan_feeds
 from moltler.plan.kept import is_about, kept_keys, own_scans
+from moltler.plan.keys import KeysOfScans, keys_read
 from moltler.plan.limit import LimitPlan, check_numbers, nothing_wanted, plan_limit, sole_scan
 from moltler.plan.pushdown import Pushed, equalities, is_null_supplied, push_down
 from moltler.plan.rewrite import rewrite

@@ -37,6 +37,8 @@ class Pushed:
     predicates: dict[Scan, list[tuple[int, Predicate]]] = field(
         default_factory=dict[Scan, list[tuple[int, Predicate]]]
     )
+    engine: dict[Scan, list[Conjunct]] = field(default_factory=dict[Scan, list[Conjunct]])
+    """Conjuncts that keep rows of a scan from mattering, but that no predicate says."""
     local: dict[Scan, list[LocalConjunct]] = field(default_factory=dict[Scan, list[LocalConjunct]])
 
     def where(self, scan: Scan) -> tuple[Predicate, ...]:
@@ -147,6 +149,7 @@ class _Walk:
             conjunct.rule = NOT_EXPRESSIBLE
             if target.is_direct and not target.must_reject_null:
                 told.append((conjunct.start, EngineText(shown_text(conjunct.node, self.constants))))
+                self.pushed.engine.setdefault(scan, []).append(conjunct)
         elif target.must_reject_null and not rejects_null(predicate):
             conjunct.rule = target.rule
         else:

@@ -26,6 +26,10 @@ from moltler.plan.scope import (
 from moltler.plan.sources import cte_source, derived, function_source
 
 
+_LOCAL = "local"
+"""The destination that always exists."""
+
+
 class Binding(Protocol):
     """What binds the queries and expressions inside a FROM."""
 
@@ -225,6 +229,12 @@ class Relations:
         )
 
     def _entity(self, connector: str, name: str, span: Span) -> tuple[str, Entity]:
+        if connector.lower() == _LOCAL and self._spelled(connector) not in self.tables.names:
+            raise error(
+                "CAT002", f"there is no table `{name}` in destination `{_LOCAL}`", span,
+                hint="a table of a connector is written connector.entity",
+                allowed=(),
+            )  # fmt: skip
         type_ = self._type(connector, span)
         entity = type_.entity(name)
         if entity is None:

@@ -15,6 +15,7 @@ from moltler.errors import error_class
 from moltler.plan.bound import Bound
 from moltler.plan.conjunct import COMPARISONS, Conjunct
 from moltler.plan.constant import Constants, as_text
+from moltler.plan.listed import Listed, listed, swap
 from moltler.plan.scope import Block
 from moltler.plan.text import DIALECT
 from moltler.schema import TypeName
@@ -163,12 +164,15 @@ def _is_number(value: object) -> bool:
 
 
 def _as_text(constants: Constants, node: exp.Expr) -> None:
+    if isinstance(node, Listed):
+        swap(node, listed([as_text(value) or "" for value in node.values]))
+        return
     constant = constants.of(node)
     if constant is None or constant.value is None or isinstance(constant.value, str):
         return
     text = as_text(constant.value)
     if text is not None:
-        node.replace(exp.Literal.string(text))
+        swap(node, exp.Literal.string(text))
 
 
 # ── operators ────────────────────────────────────────────────────────────────────────────────────

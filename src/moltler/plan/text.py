@@ -13,6 +13,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from moltler.errors import Span, error_class
 from moltler.lang.ast import SqlText
+from moltler.plan.listed import LISTED, Listed, Literal, listed, literals_at
 
 VARIABLE = "\ue000"
 """First character of an identifier that stands for ``@name`` or, with digits, for ``?``."""
@@ -26,6 +27,14 @@ class Moltler(DuckDB):
     """DuckDB's SQL with array indices taken as written; `plan.rewrite` moves their base."""
 
     INDEX_OFFSET = 0
+
+    class Generator(DuckDB.Generator):
+        """Writes what the parser does not make as well."""
+
+        TRANSFORMS = {  # noqa: RUF012 - sqlglot's own way
+            **DuckDB.Generator.TRANSFORMS,
+            Listed: lambda _, node: node.written,
+        }
 
 
 DIALECT = Moltler()
@@ -106,7 +115,7 @@ class Text:
         """Give where a node stands; the whole SELECT if sqlglot does not know."""
         found = [
             (i.meta["start"], i.meta["end"])
-            for i in node.find_all(exp.Identifier, exp.Literal)
+            for i in node.find_all(exp.Identifier, exp.Literal, Listed)
             if "start" in i.meta
         ]
         if not found:
@@ -137,13 +146,18 @@ def read_select(sql: SqlText) -> Text:
         ParseError: SYN001, the text is not SQL.
         PlanError: PLN006, it is SQL that is refused.
     """
+    if (nul := sql.text.find("\0")) >= 0:
+        at = _place(sql, nul, nul + 1)
+        raise error_class("SYN001")("SYN001", "a NUL character cannot stand in SELECT", span=at)
     try:
         tokens = list(DIALECT.tokenize(sql.text))
     except SqlglotError as error:
         raise error_class("SYN002")(
             "SYN002", "a string or comment in this SELECT never ends", span=sql.span
         ) from error
-    tokens = _edit_tokens(sql, tokens)
+    lists: list[tuple[Literal, ...]] = []
+    _check_later(sql, tokens)
+    tokens = _edit_tokens(sql, tokens, lists)
     try:
         parsed = DIALECT.parser(error_level=ErrorLevel.IMMEDIATE).parse(tokens, sql.text)
     except SqlglotParseError as error:
@@ -152,12 +166,43 @@ def read_select(sql: SqlText) -> Text:
     if len(trees) != 1:
         raise error_class("SYN001")("SYN001", "expected one SELECT", span=sql.span)
     tree = trees[0]
+    _put_lists(tree, lists)
     _bind_method_calls(tree)
     text = Text(sql, tree)
     if not isinstance(tree, exp.Query | exp.Values):
         refuse("a statement other than SELECT", sql.span)
     _check(text)
     return text
+
+
+def _check_later(sql: SqlText, tokens: list[Token]) -> None:
+    """Refuse what later versions read.
+
+    Raises:
+        PlanError: PLN011.
+    """
+    words = zip(tokens, tokens[1:], tokens[2:], strict=False)
+    for first, second, third in words:
+        if third.token_type == TokenType.INTERVAL and (
+            (first.text.upper(), second.text.upper()) == ("MAX", "AGE")
+        ):
+            raise error_class("PLN011")(
+                "PLN011",
+                "MAX AGE is not available in this version",
+                hint="leave it out: the rows come from the API",
+                span=_place(sql, first.start, second.end + 1),
+            )
+
+
+def _put_lists(tree: exp.Expr, lists: list[tuple[Literal, ...]]) -> None:
+    """Put the lists of literals where the parser saw a name for each."""
+    if not lists:
+        return
+    for column in list(tree.find_all(exp.Column)):
+        if column.name.startswith(LISTED):
+            leaf = listed(lists[int(column.name[1:])])
+            leaf.meta.update(column.this.meta)
+            column.replace(leaf)
 
 
 def _bind_method_calls(tree: exp.Expr) -> None:
@@ -190,7 +235,9 @@ def _syntax_error(
     return error_class("SYN001")("SYN001", f"{shown} is not expected here", hint=hint, span=span)
 
 
-def _edit_tokens(sql: SqlText, tokens: list[Token]) -> list[Token]:
+def _edit_tokens(
+    sql: SqlText, tokens: list[Token], lists: list[tuple[Literal, ...]]
+) -> list[Token]:
     result: list[Token] = []
     position = 0
     positional = sql.first_positional
@@ -211,6 +258,17 @@ def _edit_tokens(sql: SqlText, tokens: list[Token]) -> list[Token]:
         elif kind == TokenType.PARAMETER:
             end = following.end if following is not None else token.end
             refuse("a host variable", _place(sql, token.start, end + 1), hint="use @name or ?")
+        elif (
+            kind == TokenType.IN
+            and following is not None
+            and following.token_type == TokenType.L_PAREN
+            and (found := literals_at(tokens, position + 2)) is not None
+        ):
+            values, close = found
+            first, last = tokens[position + 2], tokens[close - 1]
+            result += [token, following, _identifier(first, f"{LISTED}{len(lists)}", last.end)]
+            lists.append(values)
+            token, step = tokens[close], close - position + 1
         elif kind == TokenType.OVERLAPS:
             refuse("OVERLAPS", _place(sql, token.start, token.end + 1))
         elif kind == TokenType.VAR and _is_infix(token, result, following):

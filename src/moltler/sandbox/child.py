@@ -31,6 +31,7 @@ from moltler.sandbox.frames import (
     Kind,
     Loaded,
     LogLine,
+    Sign,
     Thrown,
     decode,
     decode_time,
@@ -38,6 +39,7 @@ from moltler.sandbox.frames import (
     encode_u32,
     split_body,
 )
+from moltler.vault.seal import SealBook, SealTooLarge
 
 _WATCH_S = 5.0
 """How often an idle process is asked whether it answers."""
@@ -105,6 +107,8 @@ class Child:
         self._ids = itertools.count(1)
         self._fetching: Fetching | None = None
         self._log: Log | None = None
+        self._seals = SealBook(())
+        self._is_signing = False
         self._on_tick: Callable[[float], None] | None = None
         self._inquiring = asyncio.Lock()
         self._inquiry: asyncio.Future[Clean | Covered | None] | None = None
@@ -176,10 +180,17 @@ class Child:
         if not self._ready.done():
             self.kill(Death("start", detail=f"not ready after {self.times.start_s:g} seconds"))
 
-    def adopt(self, transport: Transport, log: Log | None) -> None:
-        """Bind the process to an instance: its requests go out by this transport."""
+    def adopt(self, transport: Transport, log: Log | None, seals: SealBook) -> None:
+        """Bind the process to an instance: its requests go out by this transport.
+
+        Args:
+            transport: Opens seals on the way out, and closes them on the way in.
+            log: Takes what handlers print.
+            seals: What its signatures may be made with.
+        """
         self._fetching = Fetching(self._send, transport)
         self._log = log
+        self._seals = seals
 
     def follow(self, clock: Mapping[str, object], on_tick: Callable[[float], None] | None) -> None:
         """Tell it the time of a test; it tells when elapsed timers move a clock that stands."""
@@ -197,6 +208,7 @@ class Child:
         if self._fetching is not None:
             await self._fetching.close()
         self._fetching = self._log = self._on_tick = None
+        self._seals = SealBook(())
         self._idle_log = Call(0, "load")
         answer = await self._inquire(Kind.RESET)
         return answer if isinstance(answer, Clean) and not self.calls else None
@@ -286,6 +298,8 @@ class Child:
                 self._deliver(id_, decode(payload, Thrown))
             case Kind.FETCH:
                 self._on_fetch(id_, payload)
+            case Kind.SIGN:
+                self._on_sign(id_, payload)
             case Kind.ABORT:
                 self._fetches().abort(id_)
             case Kind.PULL:
@@ -348,6 +362,31 @@ class Child:
             call.wake()
         else:
             self._fetches().start(id_, fetch, bytes(body) if fetch.body else None, call)
+
+    def _on_sign(self, id_: int, payload: bytes | bytearray) -> None:
+        head, content = split_body(payload)
+        sign = decode(head, Sign)
+        call = self.calls.get(sign.call)
+        try:
+            key = bytes.fromhex(sign.key)
+        except ValueError as error:
+            raise BadFrame("a key that is not hexadecimal") from error
+        # The child asks for one signature after the other.
+        if call is None or call.kind == "check" or self._is_signing:
+            raise BadFrame("a signature that no call can ask for")
+        if len(content) > MAX_REQUEST_BODY * 2:
+            raise BadFrame("too much to sign")
+        self._is_signing = True
+        self._spawn(self._sign(id_, sign.hash, key, bytes(content)))
+
+    async def _sign(self, id_: int, hash_name: str, key: bytes, content: bytes) -> None:
+        try:
+            # Of a large text it takes longer than the loop may be held up.
+            signature = await asyncio.to_thread(self._seals.sign, hash_name, key, content)
+        except SealTooLarge:
+            signature = b""
+        self._is_signing = False
+        self._send(Kind.SIGNED, id_, signature)
 
     def _on_log(self, id_: int, line: LogLine) -> None:
         budget = self.calls.get(id_, self._idle_log)

@@ -50,6 +50,7 @@ class Kind(IntEnum):
     RESET = 9
     CLOCK = 10
     COVER = 11
+    SIGNED = 12
     READY = 32
     LOADED = 33
     RESULT = 34
@@ -64,6 +65,7 @@ class Kind(IntEnum):
     CLEAN = 43
     TICK = 44
     COVERAGE = 45
+    SIGN = 46
 
 
 class BadFrame(Exception):  # noqa: N818 - a verdict on the child, never shown as an error
@@ -114,6 +116,15 @@ class Fetch(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     redirect: Literal["follow", "manual", "error"]
     body: bool
+
+
+class Sign(msgspec.Struct, frozen=True):
+    """A text to sign by HMAC with a key that may hold seals; the text follows in the frame."""
+
+    call: int
+    hash: Literal["SHA-1", "SHA-256", "SHA-384", "SHA-512"]
+    key: str
+    """In hexadecimal."""
 
 
 class Misfit(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from moltler.flow.connector import ResolvedConnector
 from moltler.model import Handler
+from moltler.net.seals import SealedTransport
 from moltler.ports import Transport, WriteWatch
 from moltler.sandbox.call import Broken, Call, Deadline, Death
 from moltler.sandbox.child import Child
@@ -76,7 +77,7 @@ class Instance:
     def __init__(
         self,
         target: ResolvedConnector,
-        transport: Transport,
+        transport: SealedTransport,
         supply: Supply,
         log: Callable[[str, str], None] | None,
     ) -> None:
@@ -103,7 +104,7 @@ class Instance:
             self._loaded = {}
             self.modules = {}
             self._child = child = await self._supply.claim(self.target, self.modules)
-            child.adopt(self.transport, self._log)
+            child.adopt(self.transport, self._log, self.transport.book)
             return child
 
     async def module(
@@ -213,9 +214,8 @@ class Pool:
         name = target.name.lower()
         instance = self._instances.get(name)
         if instance is None or instance.target.runtime_key != target.runtime_key:
-            fresh = Instance(
-                target, self._open_transport(target), self._supply, self._log_of(target)
-            )
+            transport = SealedTransport(target, self._open_transport(target))
+            fresh = Instance(target, transport, self._supply, self._log_of(target))
             if instance is not None:
                 self._retire(instance)
             self._instances[name] = instance = fresh

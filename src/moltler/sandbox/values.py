@@ -1,7 +1,4 @@
-"""What JavaScript gets to see of a call, and what comes back as JSON.
-
-Secrets are handed over in plain today; `config_of` is the place where they will be sealed.
-"""
+"""What JavaScript gets to see of a call, and what comes back as JSON."""
 
 from __future__ import annotations
 
@@ -57,8 +54,8 @@ def test_spec(target: ResolvedConnector) -> bytes:
 
 
 def config_of(target: ResolvedConnector) -> dict[str, JsonValue]:
-    """Give the config as handlers see it, in schema order."""
-    return dict(target.config)
+    """Give the config as handlers see it: in schema order, secrets sealed (LANGUAGE §5.4)."""
+    return dict(target.config if target.sealed_config is None else target.sealed_config)
 
 
 def filters_of(request: ScanRequest) -> dict[str, JsonValue]:

@@ -48,11 +48,15 @@ class ExplainedStream:
     Args:
         stream: The rows.
         explain: Told of each failure, to add what it knows.
+        owner: What must live as long as the rows are read.
     """
 
-    def __init__(self, stream: RowStream, explain: Callable[[MoltlerError], None]) -> None:
+    def __init__(
+        self, stream: RowStream, explain: Callable[[MoltlerError], None], owner: object = None
+    ) -> None:
         self._stream = stream
         self._explain = explain
+        self._owner = owner
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -64,6 +64,10 @@ class SecretVault(SecretStore, Protocol):
         """Tell where the master key comes from, after trying it."""
         ...
 
+    def seal_key(self) -> bytes:
+        """Give the key of the seals."""
+        ...
+
 
 class Services(Protocol):
     """The parts of a session; heavy ones are made when first asked for."""

@@ -170,7 +170,7 @@ class Session:
         try:
             door = StatementRunner(services, values, self._run_tests)
             for statement, outcome in run(script.statements, scope, door):
-                yield statement, _explained(outcome, statement.span, explain)
+                yield statement, self._explained(outcome, statement.span, explain)
                 if isinstance(statement, _CHANGING):
                     effects.append(" ".join(statement_name(statement)).strip())
         except MoltlerError as error:
@@ -178,6 +178,19 @@ class Session:
             raise
         finally:
             self._variables.keep(scope)
+
+    def _explained(
+        self, outcome: Outcome | None, statement: Span, explain: Callable[[MoltlerError], None]
+    ) -> Outcome | None:
+        if isinstance(outcome, Table | Done | ActionResult | None):
+            return outcome
+
+        def placed(error: MoltlerError) -> None:
+            place(error, statement)
+            explain(error)
+
+        # A result that is being read keeps its session, which would end when it is dropped.
+        return ExplainedStream(outcome, placed, owner=self)
 
     def _run_tests(self, statement: TestStatement) -> Table:
         from moltler.session.testing import run_statement
@@ -236,19 +249,6 @@ class Session:
         trace: types.TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _explained(
-    outcome: Outcome | None, statement: Span, explain: Callable[[MoltlerError], None]
-) -> Outcome | None:
-    if isinstance(outcome, Table | Done | ActionResult | None):
-        return outcome
-
-    def placed(error: MoltlerError) -> None:
-        place(error, statement)
-        explain(error)
-
-    return ExplainedStream(outcome, placed)
 
 
 def _is_stream(outcome: Outcome | None) -> bool:

@@ -221,6 +221,7 @@ class StatementRunner:
 
     def _plan(self, statement: ast.Select | ast.Query, scope: Scope) -> QueryPlan:
         from moltler.plan.planner import plan_query, plan_select
+        from moltler.plan.roomy import with_room
 
         tables = CatalogTables(self._catalog())
         variables = SqlVariables(scope, self.values)
@@ -231,8 +232,14 @@ class StatementRunner:
 
         try:
             if isinstance(statement, ast.Select):
-                return plan_select(statement.sql, tables, variables, now=now, fold=fold)
-            return plan_query(statement, tables, variables, now=now, fold=fold)
+                sql = statement.sql
+                return with_room(
+                    lambda: plan_select(sql, tables, variables, now=now, fold=fold), sql.span
+                )
+            return with_room(
+                lambda: plan_query(statement, tables, variables, now=now, fold=fold),
+                statement.span,
+            )
         except MoltlerError as error:
             error.at(statement.span)
             raise
@@ -301,6 +308,7 @@ class StatementRunner:
             revision,
             lookup=lambda secret: lookup_secret(secret, services.environ, services.secrets),
             environ=services.environ,
+            seal_key=services.secrets.seal_key,
         )
 
     # ── actions ──────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -24,6 +25,7 @@ class MemorySecrets:
         self._values = dict(values)
         self._clock = clock
         self._behind = behind
+        self._seal_key = os.urandom(32)
 
     def get(self, name: str) -> str | None:
         """Give the value, or ``None`` if there is no such secret."""
@@ -47,6 +49,10 @@ class MemorySecrets:
         """Give the names of this test's secrets."""
         now = self._clock.now().isoformat()
         return tuple(SecretRow(name, now, now) for name in sorted(self._values))
+
+    def seal_key(self) -> bytes:
+        """Give the key of this test's seals."""
+        return self._seal_key
 
     def check(self) -> str:
         """Tell where the key comes from: there is none."""

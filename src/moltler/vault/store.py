@@ -22,6 +22,7 @@ from moltler.errors import LookupFailed, ParseError, near_match
 from moltler.ports import Clock
 from moltler.vault.keys import KEY_BYTES, check_text, decode_key, read_key_file, write_private
 from moltler.vault.locks import hold_lock
+from moltler.vault.seal import SealKey
 
 SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 LARGEST_VALUE = 64 * 1024
@@ -88,6 +89,7 @@ class SecretFile:
         self.key_path = home / "secrets.key"
         self._environ = environ
         self._clock = clock
+        self._seals = SealKey(home)
         self._mutex = threading.Lock()
         self._master: tuple[tuple[str, bytes, str], bytes] | None = None
         """Scrypt and the keyring are slow, so the key is kept per file identity and text."""
@@ -175,6 +177,10 @@ class SecretFile:
                 return "none yet"
             self._key(envelope)
             return "environment" if self._environ.get("MOLTLER_KEY") else envelope.source
+
+    def seal_key(self) -> bytes:
+        """Give the key of the home's seals, made at its first use."""
+        return self._seals.get()
 
     # ── the file ─────────────────────────────────────────────────────────────────────────────
 

@@ -115,10 +115,16 @@ function abort(exchange, why) {
   exchange.fail?.(why);
 }
 
+// An address that is a secret from its start on is no address yet.
+const SEALED_BASE = "https://sealed.invalid/";
+const startsWith = Function.prototype.call.bind(String.prototype.startsWith);
+const slice = Function.prototype.call.bind(String.prototype.slice);
+
 export async function fetch(input, init = undefined) {
   const site = {};
   captureStackTrace(site, fetch);
-  const request = new NativeRequest(input, init);
+  const isSealed = typeof input === "string" && startsWith(input, "sealed_");
+  const request = new NativeRequest(isSealed ? SEALED_BASE + input : input, init);
   const call = current();
   if (!call) throw new DOMException("the call has ended", "AbortError");
   const signal = request.signal;
@@ -145,7 +151,7 @@ export async function fetch(input, init = undefined) {
     const head = encoder.encode(stringify({
       call: call.id,
       method: request.method,
-      url: request.url,
+      url: isSealed ? slice(request.url, SEALED_BASE.length) : request.url,
       headers: [...request.headers],
       redirect: request.redirect,
       body: body !== null,

@@ -7,6 +7,7 @@ import * as errors from "./errors.js";
 import { fetch } from "./fetch.js";
 import { flush } from "./pages.js";
 import { LOG, sendJson } from "./pipe.js";
+import { btoa } from "./seal.js";
 
 const { inspect } = Deno;
 
@@ -44,6 +45,7 @@ const made = makeConsole(
 );
 const replaced = {
   fetch,
+  btoa,
   console: made.console,
   setTimeout: timersOf(setTimeout, clearTimeout, true),
   setInterval: timersOf(setInterval, clearInterval, false),

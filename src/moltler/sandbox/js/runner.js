@@ -18,6 +18,7 @@ import { checkHandler, forgetModules, importHandler, moduleIds } from "./compile
 import { onChunk, onReply } from "./fetch.js";
 import { CANCELLED, fail } from "./pages.js";
 import * as pipe from "./pipe.js";
+import { onSigned } from "./seal.js";
 import { query, value } from "./results.js";
 import { resetConsole } from "./globals.js";
 
@@ -177,6 +178,9 @@ pipe.listen((kind, id, payload) => {
       break;
     case pipe.CHUNK:
       onChunk(id, payload);
+      break;
+    case pipe.SIGNED:
+      onSigned(id, payload);
       break;
     case pipe.PING:
       send(pipe.PONG, id);

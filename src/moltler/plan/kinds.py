@@ -1,0 +1,469 @@
+"""What kind of value an expression of a SELECT has, as far as its text tells.
+
+The planner has no engine to ask. What matters is whether an expression is a VARIANT, and what
+stands beside it; everything else may be unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+from sqlglot import exp
+
+from moltler.plan.bound import Bound
+from moltler.plan.functions import NUMBERS, TEXTS, TIMES, WHOLES
+from moltler.plan.scope import Block, Output, Query, Ref, SetQuery, Source, Unknown
+from moltler.schema import SCALARS, DataType, Property
+
+Kind: TypeAlias = Literal[
+    "variant", "variants", "list", "number", "whole", "text", "truth", "time", "interval", "null",
+    "other",
+]  # fmt: skip
+"""``variants`` is VARIANT[], ``list`` any other list, ``other`` unknown."""
+
+_SCALAR_KINDS: Mapping[str, Kind] = {
+    "string": "text", "integer": "whole", "number": "number", "boolean": "truth",
+    "timestamp": "time", "date": "time",
+}  # fmt: skip
+_TRUTHS = (
+    exp.Predicate, exp.And, exp.Or, exp.Not, exp.Boolean, exp.Overlaps, exp.Exists, exp.RegexpLike,
+)  # fmt: skip
+EXACT: tuple[type[exp.Expr], ...] = (exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.IntDiv, exp.Neg)
+"""Arithmetic that gives whole numbers for whole numbers."""
+ARITHMETIC: tuple[type[exp.Expr], ...] = (*EXACT, exp.Div, exp.Pow)
+_SAME = (
+    exp.Paren, exp.Max, exp.Min, exp.AnyValue, exp.First, exp.Last, exp.FirstValue, exp.LastValue,
+    exp.NthValue, exp.Lag, exp.Lead, exp.ArgMax, exp.ArgMin, exp.Mode, exp.Window, exp.Filter,
+    exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls, exp.Order, exp.Nullif, exp.Ordered,
+    exp.Alias, exp.Limit,
+)  # fmt: skip
+"""What gives a value of the kind of its first part."""
+_CHOICES = (exp.Coalesce, exp.Greatest, exp.Least)
+_LISTS_OF_FIRST = frozenset(
+    """filter list_filter array_filter list_sort array_sort list_reverse array_reverse
+    list_distinct array_distinct list_slice array_slice list_append array_append array_push_back
+    list_prepend array_prepend list_concat array_concat array_cat list_cat array_remove
+    list_reverse_sort array_reverse_sort list_resize array_resize list_grade_up list_select
+    list_where array_select array_where list_intersect array_intersect""".split()
+)
+_ITEMS_OF_FIRST = frozenset(
+    """list_extract array_extract list_element list_first list_last list_any_value array_any_value
+    list_max list_min array_first array_last list_mode""".split()
+)
+_LISTS_OF_VALUES = frozenset({"list_value", "list_pack", "array_value", "list", "array_agg"})
+_CHOICES_BY_NAME = frozenset({"ifnull", "least", "greatest", "max_by", "min_by", "arbitrary"})
+
+
+def names_of(node: exp.Expr) -> frozenset[str]:
+    """Give the names under which SQL knows a function, in lower case."""
+    if isinstance(node, exp.Anonymous | exp.AnonymousAggFunc):
+        return frozenset({str(node.this).lower()})
+    if isinstance(node, exp.Func):
+        return frozenset(n.lower() for n in node.sql_names())
+    return frozenset()
+
+
+def arguments(node: exp.Expr) -> list[exp.Expr]:
+    """Give the arguments of a function in order, DISTINCT and ORDER BY inside it taken off."""
+    found: list[exp.Expr] = []
+    for part in node.iter_expressions():
+        if isinstance(part, exp.Order) and isinstance(part.this, exp.Expr):
+            found.append(part.this)
+        elif isinstance(part, exp.Distinct):
+            found.extend(part.expressions)
+        else:
+            found.append(part)
+    return found
+
+
+class Kinds:
+    """Tells kinds of expressions; asks only about the tree as it was bound."""
+
+    def __init__(self, bound: Bound) -> None:
+        self._bound = bound
+        self._known: dict[int, Kind] = {}
+        self._items: dict[int, Kind] = {}
+        self._keep: list[exp.Expr] = []
+        self._asked: set[int] = set()
+        self._queries = {id(b.node): b for b in bound.blocks}
+
+    def of(self, node: exp.Expr) -> Kind:
+        """Give the kind of an expression."""
+        key = id(node)
+        found = self._known.get(key)
+        if found is not None:
+            return found
+        if key in self._asked:
+            return "other"  # a recursive query asks about itself
+        self._asked.add(key)
+        found = self._kind(node)
+        self._known[key] = found
+        self._keep.append(node)
+        self._asked.discard(key)
+        return found
+
+    def note(self, node: exp.Expr, kind: Kind) -> None:
+        """Say the kind of an expression that was made after binding."""
+        self._known[id(node)] = kind
+        self._keep.append(node)
+
+    def item(self, node: exp.Expr) -> Kind:
+        """Give the kind of a list's items."""
+        while isinstance(node, exp.Paren):
+            node = node.this
+        if self.of(node) in {"variant", "variants"}:
+            return "variant"
+        if self.of(node) != "list":
+            return "other"
+        ref = self._bound.ref(node)
+        declared = ref.output.property if ref is not None and not ref.path else None
+        if declared is not None and declared.type.items is not None:
+            return _SCALAR_KINDS.get(declared.type.items.name, "other")
+        if isinstance(node, exp.Array):
+            return self._common(node.expressions)
+        if isinstance(node, exp.Placeholder):
+            value = self._bound.parameters.get(node.name)
+            kinds = {_of_value(v) for v in value} if isinstance(value, list | tuple) else set()
+            return next(iter(kinds)) if len(kinds) == 1 else "number"
+        return "other"
+
+    # ── expressions ──────────────────────────────────────────────────────────────────────────
+
+    def _kind(self, node: exp.Expr) -> Kind:
+        ref = self._bound.ref(node)
+        if ref is not None:
+            return self._of_ref(ref)
+        match node:
+            case exp.Literal():
+                if node.is_string:
+                    return "text"
+                return "whole" if str(node.this).isdigit() else "number"
+            case exp.Null():
+                return "null"
+            case exp.Placeholder():
+                return _of_value(self._bound.parameters.get(node.name))
+            case exp.Cast():
+                return _of_type(node.to)
+            case exp.Interval():
+                return "interval"
+            case exp.Bracket():
+                return self.item(node.this)
+            case exp.Dot():
+                is_key = isinstance(node.expression, exp.Identifier)
+                return "variant" if is_key and self.of(node.this) == "variant" else "other"
+            case exp.Column() | exp.Identifier():
+                return self._of_name(node)
+            case exp.Case():
+                ends = [i.args["true"] for i in node.args.get("ifs") or ()]
+                return self._common([*ends, node.args.get("default")])
+            case exp.If():
+                return self._common([node.args.get("true"), node.args.get("false")])
+            case _ if isinstance(node, _CHOICES):
+                return self._common([node.this, *node.expressions])
+            case exp.Subquery() | exp.Select() | exp.SetOperation():
+                return self._of_query(node)
+            case exp.Array():
+                return "variants" if self._common(node.expressions) == "variant" else "list"
+            case exp.ArrayAgg() | exp.List():
+                return "variants" if self._first(node) == "variant" else "list"
+            case exp.Comprehension():
+                return "variants" if self.of(node.this) == "variant" else "list"
+            case exp.Explode() | exp.Unnest():
+                return self._unnested(node)
+            case exp.Distinct():
+                return self.of(node.expressions[0]) if node.expressions else "other"
+            case exp.DPipe():
+                return self._joined(node)
+            case _ if isinstance(node, _SAME) and isinstance(node.this, exp.Expr):
+                return self.of(node.this)
+            case _ if isinstance(node, ARITHMETIC):
+                return self._of_arithmetic(node)
+            case _ if isinstance(node, _TRUTHS):
+                return "truth"
+            case _:
+                return self._of_function(node)
+
+    def _common(self, nodes: Sequence[exp.Expr | None]) -> Kind:
+        kinds = {self.of(n) for n in nodes if n is not None} - {"null"}
+        if "variant" in kinds:
+            return "variant"
+        if kinds == {"whole", "number"}:
+            return "number"
+        return kinds.pop() if len(kinds) == 1 else "other"
+
+    def _first(self, node: exp.Expr) -> Kind:
+        given = arguments(node)
+        return self.of(given[0]) if given else "other"
+
+    def _joined(self, node: exp.DPipe) -> Kind:
+        kinds = {self.of(node.this), self.of(node.expression)}
+        if kinds == {"variant"}:
+            return "variant"
+        return ("variants" if kinds & {"variant", "variants"} else "list") if (
+            kinds & {"list", "variants"}
+        ) else "text"  # fmt: skip
+
+    def _of_arithmetic(self, node: exp.Expr) -> Kind:
+        sides = [s for s in (node.this, node.args.get("expression")) if isinstance(s, exp.Expr)]
+        kinds = {self.of(side) for side in sides}
+        if kinds & {"time", "interval"}:
+            is_span = kinds == {"time"} or "time" not in kinds
+            return "interval" if is_span and isinstance(node, exp.Sub | exp.Add) else "time"
+        if "variant" in kinds:
+            return "number"
+        return "whole" if kinds == {"whole"} and not isinstance(node, exp.Div) else "number"
+
+    def _of_function(self, node: exp.Expr) -> Kind:
+        names = names_of(node)
+        if isinstance(node, exp.Count | exp.Length | exp.ArraySize) or names & WHOLES:
+            return "whole"
+        if names & NUMBERS or isinstance(node, exp.Sum | exp.Avg):
+            return "number"
+        if names & TIMES:
+            return "time"
+        if names & TEXTS:
+            return "text"
+        if names & _LISTS_OF_VALUES:
+            return "variants" if self._first(node) == "variant" else "list"
+        given = arguments(node)
+        if given and names & _LISTS_OF_FIRST:
+            return "variants" if self.of(given[0]) in {"variant", "variants"} else "list"
+        if given and names & _ITEMS_OF_FIRST:
+            return self.item(given[0])
+        if names & _CHOICES_BY_NAME:
+            return self._common(given)
+        return "other"
+
+    # ── names ────────────────────────────────────────────────────────────────────────────────
+
+    def _of_ref(self, ref: Ref) -> Kind:
+        kind = self._of_output(ref.source, ref.output)
+        return ("variant" if kind in {"variant", "other"} else kind) if ref.path else kind
+
+    def _of_output(self, source: Source, output: Output) -> Kind:
+        if output.property is not None:
+            return _of_property(output.property)
+        query = source.query or (source.cte.query if source.cte is not None else None)
+        if query is not None:
+            return self._of_column(query, output.position, output.name)
+        return self._of_table_function(source.alias, output.name)
+
+    def _of_column(self, query: Query, position: int, name: str) -> Kind:
+        match query:
+            case Block(outputs=list() as outputs) if 0 <= position < len(outputs):
+                value = outputs[position][1]
+                if isinstance(value, Ref):
+                    return self._of_ref(value)
+                return self.of(value) if value is not None else "other"
+            case Block():
+                return self._by_name(query, name)
+            case SetQuery():
+                kinds = {
+                    self._of_column(side, position, name) for side in (query.left, query.right)
+                } - {"null"}
+                if "variant" in kinds:
+                    return "variant"
+                return kinds.pop() if len(kinds) == 1 else "other"
+            case Unknown(node=exp.Subquery() as node):
+                inner = next(self._blocks_in(node), None)
+                return self._of_column(inner, position, name) if inner is not None else "other"
+            case Unknown():
+                return "other"
+
+    def _by_name(self, block: Block, name: str) -> Kind:
+        """Give the kind of a column of a query whose columns were not listed."""
+        lowered = name.lower()
+        for projection in block.node.expressions:
+            if isinstance(projection, exp.Alias | exp.Column | exp.Dot) and (
+                projection.alias_or_name.lower() == lowered
+            ):
+                return self.of(projection.unalias())
+        if any(p.find(exp.Star) is not None for p in block.node.expressions):
+            return self._among(block.visible, name)
+        return "other"
+
+    def _among(self, sources: Sequence[Source], name: str) -> Kind:
+        for source in sources:
+            output = source.outputs.get(name.lower())
+            if output is not None:
+                return self._of_output(source, output)
+        for source in sources:
+            if source.is_open and isinstance(source.query, Block):
+                found = self._by_name(source.query, name)
+                if found != "other":
+                    return found
+        return "other"
+
+    def _of_name(self, node: exp.Expr) -> Kind:
+        """Give the kind of a lambda's parameter, an alias, or a column of an open source."""
+        name = node.name.lower()
+        above = node.parent
+        while above is not None:
+            if isinstance(above, exp.Lambda) and name in _names(above.expressions):
+                return self._of_parameter(above)
+            if isinstance(above, exp.Comprehension) and above.expression.name.lower() == name:
+                return self.item(above.args["iterator"])
+            block = self._queries.get(id(above))
+            if block is not None and isinstance(node, exp.Column):
+                found = self._in_block(block, node)
+                if found is not None:
+                    return found
+            elif isinstance(above, exp.SetOperation) and isinstance(node, exp.Column):
+                return self._of_set_column(above, name)
+            above = above.parent
+        return "other"
+
+    def _in_block(self, block: Block, node: exp.Column) -> Kind | None:
+        if not node.table:
+            for projection in block.node.expressions:
+                if isinstance(projection, exp.Alias) and (
+                    projection.alias.lower() == node.name.lower()
+                ):
+                    return self.of(projection.this)
+        sources = [s for s in block.sources if not node.table or s.alias == node.table]
+        found = self._among(sources, node.name)
+        return found if found != "other" else None
+
+    def _of_set_column(self, node: exp.SetOperation, name: str) -> Kind:
+        for position, (known, _) in enumerate(self.columns(node) or ()):
+            if known.lower() == name:
+                return self.column(node, position)
+        return "other"
+
+    def _of_parameter(self, node: exp.Lambda) -> Kind:
+        call = node.parent
+        if call is None:
+            return "other"
+        # `u.filter(x -> …)` is a call behind a dot.
+        target = call.parent.this if isinstance(call.parent, exp.Dot) else None
+        if target is None or target is call:
+            given = arguments(call)
+            target = given[0] if given else None
+        return self.item(target) if isinstance(target, exp.Expr) else "other"
+
+    def _of_table_function(self, alias: str, name: str) -> Kind:
+        for node in self._bound.text.tree.find_all(exp.Unnest):
+            table = node.args.get("alias")
+            is_named = node.alias == alias or (not node.alias and alias == "unnest")
+            if not is_named or not node.expressions:
+                continue
+            columns = _names(table.columns) if isinstance(table, exp.TableAlias) else []
+            position = columns.index(name.lower()) if name.lower() in columns else 0
+            return self.item(node.expressions[min(position, len(node.expressions) - 1)])
+        return "other"
+
+    def _unnested(self, node: exp.Expr) -> Kind:
+        given = arguments(node)
+        return self.item(given[0]) if given else "other"
+
+    # ── queries ──────────────────────────────────────────────────────────────────────────────
+
+    def _blocks_in(self, node: exp.Expr) -> Iterator[Block]:
+        for part in node.find_all(exp.Select, bfs=False):
+            if id(part) in self._queries:
+                yield self._queries[id(part)]
+
+    def columns(self, node: exp.Expr) -> list[tuple[str, exp.Expr | Ref | None]] | None:
+        """Give the columns of a SELECT, or of the first one of a set operation."""
+        block = next(self._blocks_in(node), None)
+        return block.outputs if block is not None else None
+
+    def column(self, node: exp.Expr, position: int) -> Kind:
+        """Give the kind of a column of a SELECT or set operation."""
+        match node:
+            case exp.Subquery():
+                return self.column(node.this, position)
+            case exp.SetOperation():
+                kinds = {self.column(s, position) for s in (node.this, node.expression)} - {"null"}
+                if "variant" in kinds:
+                    return "variant"
+                return kinds.pop() if len(kinds) == 1 else "other"
+            case _:
+                block = self._queries.get(id(node))
+                return self._of_column(block, position, "") if block is not None else "other"
+
+    def _of_query(self, node: exp.Expr) -> Kind:
+        return self.column(node, 0)
+
+    def of_ref(self, ref: Ref) -> Kind:
+        """Give the kind of what a name refers to."""
+        return self._of_ref(ref)
+
+
+def _names(nodes: Sequence[exp.Expr]) -> list[str]:
+    return [n.name.lower() for n in nodes]
+
+
+def _of_property(declared: Property) -> Kind:
+    return kind_of_type(declared.type)
+
+
+def kind_of_type(type_: DataType) -> Kind:
+    """Give the kind of a declared type."""
+    if type_.name == "array":
+        return "list" if type_.items is not None and type_.items.name in SCALARS else "variants"
+    return _SCALAR_KINDS.get(type_.name, "variant")
+
+
+def _of_value(value: object) -> Kind:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "truth"
+        case int():
+            return "whole"
+        case float() | Decimal():
+            return "number"
+        case str():
+            return "text"
+        case date():
+            return "time"
+        case list() | tuple():
+            return "list" if is_uniform(value) else "variants"
+        case _:
+            return "other"
+
+
+def is_uniform(values: Sequence[object]) -> bool:
+    """Tell whether an array holds scalars of one type only, NULLs aside.
+
+    Whole numbers and fractions are one type if a double holds every digit.
+
+    >>> is_uniform([1, 2.5, None]), is_uniform([1, "a"]), is_uniform([1.5, 2**53 + 1])
+    (True, False, False)
+    """
+    given = [v for v in values if v is not None]
+    if any(isinstance(v, dict | list | tuple) for v in given):
+        return False
+    kinds = {type(v) for v in given}
+    if kinds == {int, float}:
+        return all(abs(v) <= 2**53 for v in given if isinstance(v, int))
+    return len(kinds) <= 1
+
+
+def _of_type(type_: object) -> Kind:
+    if not isinstance(type_, exp.DataType):
+        return "other"
+    kind = type_.this
+    if kind in exp.DataType.TEXT_TYPES:
+        return "text"
+    if kind in exp.DataType.INTEGER_TYPES:
+        return "whole"
+    if kind in exp.DataType.NUMERIC_TYPES:
+        return "number"
+    if kind in exp.DataType.TEMPORAL_TYPES:
+        return "time"
+    if kind == exp.DataType.Type.BOOLEAN:
+        return "truth"
+    if kind == exp.DataType.Type.INTERVAL:
+        return "interval"
+    if kind == exp.DataType.Type.VARIANT or type_.sql("duckdb").upper() == "VARIANT":
+        return "variant"
+    if kind in {exp.DataType.Type.LIST, exp.DataType.Type.ARRAY}:
+        items = type_.expressions[0] if type_.expressions else None
+        return "variants" if items is not None and _of_type(items) == "variant" else "list"
+    return "other"
