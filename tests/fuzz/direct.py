@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from fuzz.feeds import keyed_requests, own_rows
+from moltler.exec.documents import MACROS
 from moltler.flow.scan import QueryPlan, ScanRequest
 from moltler.schema import DataType
 from support.handlers import PythonHandlers
@@ -35,6 +36,8 @@ def connect() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"threads": 1})
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET error_on_division_by_zero = false")
+    for macro in MACROS:
+        connection.execute(f"CREATE MACRO {macro}")
     return connection
 
 

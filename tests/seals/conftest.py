@@ -40,7 +40,7 @@ def make(runtime: Runtime, http_server: HttpServer) -> Shop:
         target = sealed(
             {"api_url": http_server.url} if config is None else config,
             {"api_key": value},
-            name=name or f"sealed_shop_{next(_names)}",
+            name=name or f"shop_{next(_names)}",
             **more,
         )
         return Instance(runtime, target)

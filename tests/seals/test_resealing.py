@@ -12,7 +12,7 @@ import pytest
 from moltler.net.seals import Resealing
 from sandbox.conftest import Instance
 from seals.conftest import Shop, run
-from support.http import HttpServer, Request, Response, compressed, redirect
+from support.http import HttpServer, Request, Response, _Pieces, compressed, redirect
 
 VALUE = 'hunter2 "secret"/ü'
 
@@ -84,7 +84,7 @@ def test_compressed_echoes_are_sealed(make: Shop, http_server: HttpServer, codin
 
 def test_an_echo_across_chunks_is_sealed(make: Shop, http_server: HttpServer) -> None:
     pieces = [bytes([b]) for b in b"<hunter2-hunter2-secret> hunter2-secre"]
-    http_server.route("GET", "/echo", Response(200, iter(pieces), chunked=True))
+    http_server.route("GET", "/echo", Response(200, _Pieces(lambda: pieces), chunked=True))
     seal, text = run(make("hunter2-secret"), READ)
     assert text == f"<hunter2-{seal}> hunter2-secre"
 

@@ -298,7 +298,7 @@ def test_the_local_destination_is_always_there() -> None:
     [
         (show_syncs(), "connector entity target where incremental schedule next_run last_status"),
         (show_packages(), "type version registry sha256"),
-        (show_tests(), "type name tags last_status"),
+        (show_tests(Catalog()), "type name tags last_status"),
     ],
 )
 def test_what_nobody_made_is_an_empty_list_with_its_columns(table: Table, columns: str) -> None:

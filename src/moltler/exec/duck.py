@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from moltler.errors import MoltlerError, error_class, near_match
 from moltler.exec.border import BorderColumn, border_column, cells, json_column, to_border
+from moltler.exec.documents import MACROS
 from moltler.schema import TypeName
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ _MACROS = (
     "rpad(s, n) AS system.main.rpad(s, n, ' '), (s, n, c) AS system.main.rpad(s, n, c)",
 )
 # What the language forbids, even where the locked connection would answer.
-_HIDDEN_FUNCTIONS = re.compile(r"__internal|^duckdb_|^pragma_|^pg_")
+_HIDDEN_FUNCTIONS = re.compile(r"__internal|^v__|^duckdb_|^pragma_|^pg_")
 
 
 class ArrowSource(Protocol):
@@ -163,7 +164,7 @@ def _open_locked(threads: int | None) -> duckdb.DuckDBPyConnection:
         raw.execute(f"SET threads = {int(threads)}")
     for setting in _SETTINGS:
         raw.execute(setting)
-    for macro in _MACROS:
+    for macro in (*_MACROS, *MACROS):
         raw.execute(f"CREATE MACRO {macro}")
     for lock in _LOCKS:
         raw.execute(lock)

@@ -388,9 +388,9 @@ class Kinds:
     def _of_query(self, node: exp.Expr) -> Kind:
         return self.column(node, 0)
 
-    def of_ref(self, ref: Ref) -> Kind:
-        """Give the kind of what a name refers to."""
-        return self._of_ref(ref)
+    def of_output(self, source: Source, output: Output) -> Kind:
+        """Give the kind of a column of a source."""
+        return self._of_output(source, output)
 
 
 def _names(nodes: Sequence[exp.Expr]) -> list[str]:

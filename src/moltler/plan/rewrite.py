@@ -18,6 +18,7 @@ from moltler.plan.constant import Constants, as_text
 from moltler.plan.listed import Listed, listed, swap
 from moltler.plan.scope import Block
 from moltler.plan.text import DIALECT
+from moltler.plan.variants import Variants
 from moltler.schema import TypeName
 
 _RANGES = (exp.LT, exp.LTE, exp.GT, exp.GTE)
@@ -41,12 +42,16 @@ def rewrite(bound: Bound, constants: Constants, conjuncts: Iterable[Conjunct]) -
     for conjunct in conjuncts:
         if conjunct.is_filter_only:
             conjunct.node.replace(exp.true())
-    # The inner before the outer, so that what is moved into a new node is finished.
-    for node in reversed(list(bound.text.tree.find_all(exp.Bracket, exp.Overlaps, bfs=False))):
+    edits = Variants(bound)
+
+    def shape(node: exp.Expr) -> None:
+        # Read here, so that the nodes inside are finished.
         if isinstance(node, exp.Overlaps):
-            node.replace(contains(node, _type(bound, node.this)))
-        elif len(node.expressions) == 1:
-            _index(bound, constants, node)
+            edits.replace(node, contains(node, _type(bound, node.this)))
+        elif isinstance(node, exp.Bracket) and len(node.expressions) == 1:
+            _index(bound, constants, node, edits)
+
+    edits.edit(shape)
 
 
 def _type(bound: Bound, node: exp.Expr) -> TypeName | None:
@@ -201,7 +206,7 @@ def contains(node: exp.Overlaps, type_: TypeName | None) -> exp.Expr:
     )
 
 
-def _index(bound: Bound, constants: Constants, node: exp.Bracket) -> None:
+def _index(bound: Bound, constants: Constants, node: exp.Bracket, edits: Variants) -> None:
     index = node.expressions[0]
     if _type(bound, index) == "string" or (
         isinstance(index, exp.Cast) and index.to.this in exp.DataType.TEXT_TYPES
@@ -213,7 +218,7 @@ def _index(bound: Bound, constants: Constants, node: exp.Bracket) -> None:
         return  # a key of a document or map
     moved = shift_index(node, is_open=_type(bound, index) in _OPEN)
     if moved is not None:
-        node.replace(moved)
+        edits.replace(node, moved)
 
 
 def shift_index(node: exp.Bracket, *, is_open: bool) -> exp.Expr | None:

@@ -75,7 +75,8 @@ class Spares:
         for child in self._all:
             child.kill(Death("closed"))
         await asyncio.gather(*(child.gone() for child in self._all))
-        await asyncio.gather(*(task for _, task in self._starting))
+        starting, self._starting = self._starting, deque()
+        await asyncio.gather(*(task for _, task in starting))
         self._all.clear()
 
     def _refill_soon(self) -> None:
