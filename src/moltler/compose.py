@@ -19,8 +19,10 @@ from moltler.flow.connector import ResolvedConnector
 from moltler.loop import LoopThread
 from moltler.session.session import Session
 from moltler.vault.store import SecretFile
+from moltler.vault.tokens import HomeTokens
 
 if TYPE_CHECKING:
+    from moltler.exec.cache import ScanCache
     from moltler.exec.duck import Engine
     from moltler.ports import Handlers, Transport
     from moltler.sandbox.handler import JavaScriptHandlers
@@ -106,6 +108,7 @@ class _Parts:
         self.catalog = CatalogFile(home, self.clock)
         self.journal = Journal(home, self.clock)
         self.secrets = SecretFile(home, environ, self.clock)
+        self._tokens = HomeTokens(home, self.secrets, self.clock)
         self._log = log
         self._echo = echo
         self._watch = watch
@@ -113,6 +116,7 @@ class _Parts:
         self._making = threading.RLock()
         self._spares: Spares | None = None
         self._handlers: Handlers | None = None
+        self._cache: ScanCache | None = None
         self._runtime: JavaScriptHandlers | None = None
         self._engine: Engine | None = None
 
@@ -140,11 +144,25 @@ class _Parts:
 
     @property
     def handlers(self) -> Handlers:
-        """The JavaScript of connectors, as the door watches it."""
+        """The JavaScript of connectors, with retries and the cache, as the door watches it."""
         with self._making:
             if self._handlers is None:
-                self._handlers = self._watch(self.runtime) if self._watch else self.runtime
+                from moltler.exec.retry import RetryingHandlers, RetryPolicy
+
+                retried = RetryingHandlers(self.runtime, RetryPolicy(self.clock))
+                cached = self.cache.over(retried)
+                self._handlers = self._watch(cached) if self._watch else cached
             return self._handlers
+
+    @property
+    def cache(self) -> ScanCache:
+        """Rows that OPTIONS cache_ttl keeps."""
+        with self._making:
+            if self._cache is None:
+                from moltler.exec.cache import ScanCache
+
+                self._cache = ScanCache(self.clock)
+            return self._cache
 
     @property
     def engine(self) -> Engine:
@@ -201,5 +219,9 @@ class _Parts:
         from moltler.net.settings import NetSettings
 
         proxy, ca_file = (self.environ.get(n) for n in ("MOLTLER_PROXY", "MOLTLER_CA_FILE"))
-        settings = NetSettings(proxy=proxy or None, ca_file=Path(ca_file) if ca_file else None)
+        settings = NetSettings(
+            proxy=proxy or None,
+            ca_file=Path(ca_file) if ca_file else None,
+            tokens=self._tokens,
+        )
         return HttpTransport(target, settings=settings)

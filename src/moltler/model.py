@@ -165,3 +165,32 @@ class Connector:
     enabled: bool = True
     version: int = 1
     """Counted up by every change, so that running processes can be told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthKeys:
+    """The keys of one scheme of AUTH."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    literal: frozenset[str] = frozenset()
+    """Those whose text is meant as it is, and no name of a config property."""
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every key, in the order of the documentation."""
+        return (*self.required, *self.optional)
+
+
+AUTH_SCHEMES: Mapping[str, AuthKeys] = {
+    "bearer": AuthKeys(("token",)),
+    "header": AuthKeys(("name", "value"), literal=frozenset({"name"})),
+    "query": AuthKeys(("name", "value"), literal=frozenset({"name"})),
+    "basic": AuthKeys(("username", "password")),
+    "oauth2_client_credentials": AuthKeys(
+        ("token_url", "client_id", "client_secret"), ("scope", "audience")
+    ),
+    "oauth2_refresh_token": AuthKeys(("token_url", "client_id", "client_secret", "refresh_token")),
+    "aws_sigv4": AuthKeys(("access_key", "secret_key", "region", "service"), ("session_token",)),
+}
+"""LANGUAGE §4.4; `moltler.net.auth.SCHEMES` says what each does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -38,6 +39,31 @@ class SecretStore(Protocol):
 
     def put(self, name: str, value: str) -> None:
         """Store or replace a value."""
+        ...
+
+
+class TokenStore(Protocol):
+    """Where the tokens of OAuth are kept; safe for threads."""
+
+    def load(self, credential: str, *, durable: bool) -> str | None:
+        """Give what was saved for a credential, or ``None``.
+
+        Args:
+            credential: What tells it apart from others; it may hold secrets.
+            durable: Whether to ask what outlives this process.
+        """
+        ...
+
+    def save(self, credential: str, state: str, *, durable: bool) -> None:
+        """Save or replace; with `durable`, before it returns and for every process of the home."""
+        ...
+
+    def lock(self, credential: str) -> AbstractContextManager[None]:
+        """Keep other threads and processes of the home from renewing; entering it may wait."""
+        ...
+
+    def now(self) -> datetime:
+        """Give the time, aware and in UTC."""
         ...
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moltler.catalog.build import check_draft
-from moltler.errors import DefinitionError, MoltlerError, PlanError, Problem, Span
+from moltler.errors import DefinitionError, MoltlerError, Problem, Span
 from moltler.model import ConnectorType, FilterClaim, Handler, PushDown
 from moltler.schema import DataType, Property
 from support.definitions import Define
@@ -316,13 +316,6 @@ def test_an_allowed_host_must_be_a_string(definer: Define) -> None:
     with pytest.raises(DefinitionError) as caught:
         definer.type("ALLOWED_HOSTS [1]")
     assert problems_of(caught.value) == [("DEF007", "1")]
-
-
-def test_auth_is_a_clause_of_a_later_stage(definer: Define) -> None:
-    with pytest.raises(PlanError) as caught:
-        definer.type("""AUTH {"scheme": "bearer", "token": "key"}""")
-    assert (caught.value.code, caught.value.type) == ("PLN011", "not_supported")
-    assert "AUTH" in caught.value.message
 
 
 @pytest.mark.parametrize(("given", "kept"), [(1, 1), (2, 2)])

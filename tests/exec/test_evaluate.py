@@ -278,7 +278,7 @@ ERRORS: list[tuple[str, str, str]] = [
     ("text LIKE 'a' ESCAPE '!!'", "PLN007", "text LIKE 'a' ESCAPE '!!'"),
     ("INTERVAL '999999999999d' || ''", "PLN007", "INTERVAL '999999999999d' || ''"),
     ("CURRENT_DATE + TRUE", "PLN004", "CURRENT_DATE + TRUE"),
-    ("CAST(5 AS boolean)", "PLN007", "CAST(5 AS boolean)"),
+    ("CAST('on' AS boolean)", "PLN007", "CAST('on' AS boolean)"),
     ("CAST(doc AS boolean)", "PLN007", "CAST(doc AS boolean)"),
     ("CAST('{}' AS document)", "PLN007", "CAST('{}' AS document)"),
     ("doc[1]", "PLN004", "doc[1]"),

@@ -21,6 +21,22 @@ LENGTH(NULL)
 LENGTH([1, 2])
 UPPER('straße')
 LOWER('ÄÖ')
+LOWER('İX')
+ARRAY_SLICE('hello', 1, 3)
+ARRAY_SLICE('hello', -1, 99)
+ARRAY_JOIN([1.0, 2.5], ',')
+ARRAY_JOIN([1, 2], ',')
+CAST(1.0 AS string)
+CAST(1.5 AS string)
+CAST(2 AS boolean)
+CAST(0.5 AS boolean)
+CAST('yes' AS boolean)
+CAST('N' AS boolean)
+CAST('on' AS boolean)
+CAST(' true' AS boolean)
+CAST('2024-1-1' AS date)
+CAST('2024/2/3' AS date)
+CAST('20240101' AS date)
 TRIM('  a b ')
 TRIM('xxaxx', 'x')
 TRIM('a', '')
@@ -253,6 +269,17 @@ TIMES = [
         f"{part}(<{time}>)"
         for part in ("YEAR", "MONTH", "DAY", "HOUR", "EPOCH_MS")
         for time in ("2024-05-17T13:45:59.123456Z", "1960-05-17T13:45:59.9999Z", "2024-05-17")
+    ),
+    *(
+        f"{before}<{time}>{after}"
+        for before, after in (("EPOCH_MS(", ")"), ("CAST(", " AS string)"))
+        for time in (
+            "1969-12-31T23:59:59.9995Z",
+            "1969-12-31T23:59:59.9996Z",
+            "1970-01-01T00:00:00.0005Z",
+            "2024-01-02T03:04:05Z",
+            "2024-01-02T03:04:05.5Z",
+        )
     ),
 ]
 LINES = "a\nb"

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from fuzz.feeds import keyed_requests, own_rows
+from moltler.exec.binding import bindable
 from moltler.exec.documents import MACROS
 from moltler.flow.scan import QueryPlan, ScanRequest
 from moltler.schema import DataType
@@ -63,7 +64,7 @@ def fold(sql: str, parameters: Mapping[str, object]) -> object:
 
 def _used(sql: str, parameters: Mapping[str, object]) -> dict[str, object]:
     names = {n for s in _CONNECTION.extract_statements(sql) for n in s.named_parameters}
-    return {n: v for n, v in parameters.items() if n in names}
+    return {n: bindable(v) for n, v in parameters.items() if n in names}
 
 
 def _keys(plan: QueryPlan, request: ScanRequest, table: pa.Table) -> list[dict[str, Any]]:

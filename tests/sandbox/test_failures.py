@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -297,3 +298,38 @@ def test_timeouts_name_the_limit(runtime: Runtime) -> None:
     error = shop.fails("async function query() { await new Promise((r) => setTimeout(r, 1e6)); }")
     assert (error.code, type(error)) == ("JSR002", errors.LimitExceeded)
     assert error.message == "the handler did not finish within 0.3 seconds"
+
+
+@pytest.mark.parametrize(
+    ("top", "code"),
+    [
+        ("await fetch('https://elsewhere.example/');", "API005"),
+        ("try { await fetch('https://elsewhere.example/'); } catch (e) { throw e; }", "API005"),
+        ("await fetch(URL);", "API001"),
+        ("await new Response('<').json();", "API007"),
+    ],
+)
+def test_a_request_that_fails_in_top_level_code_is_what_it_is_in_a_call(
+    shop: Instance, top: str, code: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+        lone = shop.runtime.instance({"api_url": url})
+        error = lone.fails(top.replace("URL", repr(url)) + "function query() { return []; }")
+    assert (error.code, error.line) == (code, LINE)
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [(500, "check `response.ok` first: the API answered 500"), (200, "return data.rows")],
+)
+def test_what_holds_no_rows_after_a_refusal_asks_for_a_look_at_the_status(
+    shop: Instance, http_server: HttpServer, status: int, hint: str
+) -> None:
+    http_server.route("GET", "/x", Response(status, {"message": "no"}))
+    error = shop.fails(
+        "async function query(config) {"
+        " return await (await fetch(config.api_url + '/x')).json(); }"
+    )
+    assert (error.code, error.hint) == ("JSR004", hint)

@@ -331,3 +331,10 @@ def test_a_closed_runtime_refuses_calls(http_server: HttpServer) -> None:
         shop.evaluate("1")
     half_read.close()
     assert not [t for t in threading.enumerate() if t.name == "moltler-test-loop"]
+
+
+@pytest.mark.parametrize("user", ["user:pw@", "user@", ":pw@"])
+def test_a_url_with_credentials_is_refused_as_the_standard_does(plain: Instance, user: str) -> None:
+    for made in (f"'http://{user}127.0.0.1/'", f"new URL('http://{user}127.0.0.1/')"):
+        tried = f"await fetch({made}).catch((e) => [e.constructor.name, e.name])"
+        assert plain.evaluate(tried) == ["TypeError", "TypeError"]

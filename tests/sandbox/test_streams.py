@@ -328,12 +328,22 @@ def test_a_loop_left_behind_does_not_eat_the_next_calls_time() -> None:
 
 
 def test_top_level_code_that_loops_is_killed_and_told() -> None:
-    with runtime_of(Times(load_s=0.3)) as impatient:
-        shop = impatient.instance()
+    with runtime_of() as started:
+        shop = started.instance(limits=CallLimits(timeout_s=0.3))
         error = shop.fails("while (true); function query() {}")
         assert error.code == "JSR002"
-        assert "top-level" in error.message
+        assert error.message == "the handler's top-level code did not finish within 0.3 seconds"
         assert shop.evaluate("2") == 2
+
+
+def test_the_time_limit_counts_top_level_code_and_the_first_call_together() -> None:
+    text = """await new Promise((go) => setTimeout(go, 700));
+        async function query() { await new Promise((go) => setTimeout(go, 700)); return []; }"""
+    with runtime_of() as started:
+        shop = started.instance(limits=CallLimits(timeout_s=1.2))
+        assert shop.fails(text).message == "the handler did not finish within 1.2 seconds"
+        patient = started.instance(limits=CallLimits(timeout_s=5))
+        assert patient.rows(text) == patient.rows(text) == []
 
 
 def test_idle_processes_end_and_take_their_state_along() -> None:

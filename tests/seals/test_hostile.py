@@ -124,19 +124,25 @@ def test_a_forged_derived_seal_is_not_opened(shop: Instance, http_server: HttpSe
 def test_a_derived_seal_written_by_hand_is_what_btoa_gives(
     shop: Instance, http_server: HttpServer
 ) -> None:
-    run(shop, """
+    run(
+        shop,
+        """
         const hex = [...`a${key}`].map(c => c.charCodeAt(0).toString(16)).join('');
         await fetch(url, {method: 'POST', body: `sealed_b_${hex.length}_${hex}ff`});
-    """)
+    """,
+    )
     assert http_server.requests[0].body == base64.b64encode(b"a" + VALUE.encode()) + b"ff"
 
 
 def test_seals_nested_in_seals_end(shop: Instance, http_server: HttpServer) -> None:
-    run(shop, """
+    run(
+        shop,
+        """
         let text = key;
         for (let i = 0; i < 8; i++) text = btoa(text);
         await fetch(url, {method: 'POST', body: text});
-    """)
+    """,
+    )
     assert VALUE not in everything(http_server)
 
 
@@ -181,5 +187,3 @@ def test_a_failed_request_names_no_secret(make: Shop) -> None:
     seen: Any = run(shop, "try { await fetch(`${url}/v/${key}`) } catch (e) { return e.message }")
     assert "abc" not in seen
     assert re.search(r"/v/\[secret api_key\]", seen)
-
-

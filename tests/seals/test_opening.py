@@ -30,7 +30,7 @@ def sent(http_server: HttpServer) -> Request:
 def test_a_handler_holds_a_seal(shop: Instance) -> None:
     seal = run(shop, "return key")
     assert re.fullmatch(r"sealed_[A-Za-z0-9_]+", seal)
-    assert run(shop, "return encodeURIComponent(key) === key && JSON.stringify(key) === `\"${key}\"`")
+    assert run(shop, 'return encodeURIComponent(key) === key && JSON.stringify(key) === `"${key}"`')
 
 
 def test_a_seal_is_the_same_for_the_same_value_instance_and_home() -> None:
@@ -43,7 +43,9 @@ def test_a_seal_is_the_same_for_the_same_value_instance_and_home() -> None:
 
 
 def test_a_header_holds_the_value_as_it_is(make: Shop, http_server: HttpServer) -> None:
-    run(make("sk-1/+ 2"), "await fetch(url + '/items', {headers: {Authorization: 'Bearer ' + key}})")
+    run(
+        make("sk-1/+ 2"), "await fetch(url + '/items', {headers: {Authorization: 'Bearer ' + key}})"
+    )
     assert sent(http_server).headers["authorization"] == "Bearer sk-1/+ 2"
 
 
@@ -83,7 +85,10 @@ def test_a_host_may_hold_a_seal(make: Shop, http_server: HttpServer) -> None:
 def test_a_json_body_holds_the_value_escaped(
     shop: Instance, http_server: HttpServer, headers: str
 ) -> None:
-    run(shop, f"await fetch(url, {{method: 'POST', headers: {headers}, body: JSON.stringify({{key}})}})")
+    run(
+        shop,
+        f"await fetch(url, {{method: 'POST', headers: {headers}, body: JSON.stringify({{key}})}})",
+    )
     assert sent(http_server).json() == {"key": VALUE}
 
 
@@ -99,12 +104,15 @@ def test_any_other_body_holds_the_value_as_it_is(shop: Instance, http_server: Ht
 
 def test_btoa_of_a_seal_opens_to_base64(make: Shop, http_server: HttpServer) -> None:
     shop = make("päss:1")
-    found = run(shop, """
+    found = run(
+        shop,
+        """
         const pair = btoa('user:' + key);
         await fetch(url, {headers: {Authorization: 'Basic ' + pair}});
         await fetch(url, {method: 'POST', body: btoa(btoa(key) + '!')});
         return /^sealed_[A-Za-z0-9_]+$/.test(pair) && btoa('user:' + key) === pair;
-    """)
+    """,
+    )
     assert found
     first, second = http_server.requests
     coded = base64.b64encode("user:päss:1".encode()).decode()
@@ -117,7 +125,9 @@ def test_btoa_of_anything_else_is_the_native_one(shop: Instance) -> None:
     assert run(shop, "return [btoa('a\\xff'), btoa(12), btoa('sealed_nothing')]") == [
         base64.b64encode(b"a\xff").decode(), "MTI=", base64.b64encode(b"sealed_nothing").decode(),
     ]  # fmt: skip
-    assert run(shop, "try { btoa(key + '→') } catch (e) { return e.name }") == "InvalidCharacterError"
+    assert (
+        run(shop, "try { btoa(key + '→') } catch (e) { return e.name }") == "InvalidCharacterError"
+    )
 
 
 def test_credentials_in_an_address_are_opened(make: Shop, http_server: HttpServer) -> None:
@@ -175,7 +185,10 @@ def test_a_reference_in_another_property_is_sealed_where_it_stands(
 ) -> None:
     shop = make(config={"api_url": http_server.url, "header": "Bearer {{secrets.token}}", "deep": {"a": ["{{secrets.token}}"]}},
                 references={"token": "t-1234567"})  # fmt: skip
-    header = run(shop, "await fetch(url, {headers: {Authorization: config.header}}); return [config.header, config.deep.a[0]]")
+    header = run(
+        shop,
+        "await fetch(url, {headers: {Authorization: config.header}}); return [config.header, config.deep.a[0]]",
+    )
     assert re.fullmatch(r"Bearer sealed_\w+", header[0])
     assert header[0] == f"Bearer {header[1]}"
     assert sent(http_server).headers["authorization"] == "Bearer t-1234567"
@@ -195,11 +208,15 @@ def test_seals_survive_a_redirect_within_the_origin(
 
     http_server.route("GET", "/old", redirect("/new"))
     http_server.route("GET", "/new", {})
-    run(make("token-1234"), "await fetch(url + '/old', {headers: {Authorization: `Bearer ${key}`}})")
+    run(
+        make("token-1234"), "await fetch(url + '/old', {headers: {Authorization: `Bearer ${key}`}})"
+    )
     assert [r.headers["authorization"] for r in http_server.requests] == ["Bearer token-1234"] * 2
 
 
-def test_what_is_not_the_handlers_seal_is_left_alone(shop: Instance, http_server: HttpServer) -> None:
+def test_what_is_not_the_handlers_seal_is_left_alone(
+    shop: Instance, http_server: HttpServer
+) -> None:
     strange = "sealed_" + "0" * 32
     run(shop, f"await fetch(url, {{method: 'POST', body: JSON.stringify({{a: '{strange}'}})}})")
     assert json.loads(sent(http_server).body) == {"a": strange}

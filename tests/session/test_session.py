@@ -208,7 +208,6 @@ def test_opening_and_reading_an_empty_home_writes_nothing(home: Path) -> None:
         "PUBLISH CONNECTOR TYPE 'shop' TO 'marketplace'",
         "INSTALL CONNECTOR TYPE 'shop' FROM 'marketplace'",
         "CREATE DESTINATION d TYPE 'duckdb'",
-        "CLEAR CACHE",
     ],
 )
 def test_statements_of_later_versions_say_so(shop: moltler.Session, statement: str) -> None:

@@ -43,9 +43,7 @@ def sealed(
     properties += [
         Property(k, DataType("string"), secret=True, expose=k in exposed) for k in secrets
     ]
-    type_ = ConnectorType(
-        "shop", Schema(tuple(properties)), allowed_hosts=tuple(hosts), auth=auth
-    )
+    type_ = ConnectorType("shop", Schema(tuple(properties)), allowed_hosts=tuple(hosts), auth=auth)
     target = resolve(
         Connector(name, "shop", {**config, **secrets}),
         type_,

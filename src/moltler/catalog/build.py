@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from moltler.catalog.authentication import read_auth
 from moltler.catalog.claims import read_pushdown
 from moltler.catalog.documents import kind_of
 from moltler.catalog.hosts import check_host_pattern
@@ -24,18 +25,9 @@ def build_type(statement: ast.CreateType, *, read_file: ReadFile, check: Check) 
     """Give the type that a statement defines, without entities and actions.
 
     Raises:
-        MoltlerError: Everything wrong with it: DEF001 to DEF003, DEF005 to DEF007, PLN011.
+        MoltlerError: Everything wrong with it: DEF001 to DEF003, DEF005 to DEF007.
     """
     problems: list[Problem] = []
-    if statement.auth is not None:
-        problems.append(
-            Problem(
-                "PLN011",
-                "the clause AUTH is not supported yet",
-                "send the credentials from the handler, as headers of fetch",
-                statement.auth.span,
-            )
-        )
     if statement.concurrency is not None and statement.concurrency < 1:
         problems.append(
             Problem(
@@ -45,16 +37,17 @@ def build_type(statement: ast.CreateType, *, read_file: ReadFile, check: Check) 
                 statement.span,
             )
         )
+    config = read_schema(statement.config_schema, "config", problems)
     definition = ConnectorType(
         str(statement.name),
-        read_schema(statement.config_schema, "config", problems),
+        config,
         read_schema(statement.options_schema, "options", problems, taken=ENGINE_OPTIONS),
         statement.description,
         None
         if statement.test_handler is None
         else _handler(statement.test_handler, "test", problems, read_file, check),
         _allowed_hosts(statement.allowed_hosts, problems),
-        None,
+        read_auth(statement.auth, config, problems, check_host=_auth_host_problem),
         statement.concurrency,
         statement.documentation,
     )
@@ -210,11 +203,15 @@ def _allowed_hosts(node: ast.Array | None, problems: list[Problem]) -> tuple[str
     return tuple(hosts)
 
 
-def _host_problem(text: str, span: Span | None) -> list[Problem]:
+def _host_problem(text: str, span: Span | None, clause: str = "ALLOWED_HOSTS") -> list[Problem]:
     wrong = check_host_pattern(text)
     if wrong is None:
         return []
-    return [Problem("DEF007", f"`{text}` in ALLOWED_HOSTS {wrong[0]}", wrong[1], span)]
+    return [Problem("DEF007", f"`{text}` in {clause} {wrong[0]}", wrong[1], span)]
+
+
+def _auth_host_problem(text: str, span: Span) -> list[Problem]:
+    return _host_problem(text, span, "`hosts` of AUTH")
 
 
 def _raise(problems: list[Problem], statement: Span) -> None:

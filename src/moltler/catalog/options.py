@@ -44,6 +44,7 @@ _SCHEMA = Schema(
         _number("max_seconds", 0.001),
         _count("batch_size", 1, 1_000_000),
         Property("on_type_error", DataType("string"), enum=("error", "null")),
+        Property("on_duplicate_key", DataType("string"), enum=("warn", "error")),
     )
 )
 """The table of LANGUAGE §5.2; the defaults are those of `CallLimits`."""
@@ -125,6 +126,7 @@ def call_limits(options: Mapping[str, JsonValue], type_: ConnectorType) -> CallL
         max_requests=_whole(options, "max_requests"),
         max_seconds=_real(options, "max_seconds"),
         null_on_type_error=options.get("on_type_error") == "null",
+        duplicate_key_is_error=options.get("on_duplicate_key") == "error",
         cache_ttl_s=_real(options, "cache_ttl") or default.cache_ttl_s,
     )
 

@@ -155,9 +155,7 @@ class _Resolving:
             value = part if isinstance(part, str) else self._secret(part, path)
             plain.append(value)
             is_secret = not isinstance(part, str)
-            sealed.append(
-                self._noted(value, path, is_exposed=is_exposed) if is_secret else value
-            )
+            sealed.append(self._noted(value, path, is_exposed=is_exposed) if is_secret else value)
         return "".join(plain), "".join(sealed)
 
     def _noted(self, value: str, path: Path, *, is_exposed: bool) -> str:

@@ -448,7 +448,7 @@ def _moment(value: object, *, lenient: bool) -> datetime | None:
             case date():
                 return datetime.combine(value, time(), UTC)
             case str():
-                return datetime.fromisoformat(value.strip())
+                return datetime.fromisoformat(value.strip().upper())
             case int() | float() if lenient and not isinstance(value, bool):
                 return datetime.fromtimestamp(value / 1000, UTC)
             case _:

@@ -55,6 +55,8 @@ def border_column(name: str, engine_type: object) -> BorderColumn:
     """
     spelled = str(engine_type)
     match spelled:
+        case _ if spelled.endswith("]"):
+            return _array(name, spelled)
         case "VARCHAR":
             return BorderColumn(name, "string", pa.string())
         case "DOUBLE" | "FLOAT":
@@ -69,7 +71,7 @@ def border_column(name: str, engine_type: object) -> BorderColumn:
             # Without a zone it is read as UTC, which is the session's zone.
             return BorderColumn(name, "timestamp", _UTC, "CAST({} AS TIMESTAMPTZ)")
         case "VARIANT":
-            return BorderColumn(name, "document", pa.string(), "CAST(CAST({} AS JSON) AS VARCHAR)")
+            return BorderColumn(name, "any", pa.string(), "CAST(CAST({} AS JSON) AS VARCHAR)")
         case "JSON":
             return BorderColumn(name, "document", pa.string(), _TEXT)
         case "HUGEINT":
@@ -81,8 +83,6 @@ def border_column(name: str, engine_type: object) -> BorderColumn:
         case _ if spelled.startswith("DECIMAL("):
             width, _, scale = spelled[8:-1].partition(",")
             return BorderColumn(name, "number", pa.decimal128(int(width), int(scale)))
-        case _ if spelled.endswith("]"):
-            return _array(name, spelled)
         case _ if spelled.startswith(("STRUCT(", "MAP(")):
             return BorderColumn(name, "document", pa.string(), _JSON)
         case _:

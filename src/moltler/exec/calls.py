@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from moltler.exec.border import Cells
-from moltler.exec.scan import ScanSource
+from moltler.exec.scan import RowCount, ScanSource
 from moltler.exec.sources import Rows, stop
 from moltler.flow.scan import ScanRequest
 from moltler.ports import PageStream
@@ -83,8 +83,9 @@ class KeyedScan(Rows):
             fan.close()
 
     def _one_by_one(self) -> Iterator[pa.RecordBatch]:
+        count = RowCount()
         for call in self._calls:
-            yield from _pages_of(self._scan, call, _leave)
+            yield from _pages_of(self._scan, call, count, _leave)
 
     def _at_once(self, width: int) -> Iterator[pa.RecordBatch]:
         fan = _Fan(self._scan, self._calls, width)
@@ -104,9 +105,9 @@ def _leave(stream: PageStream) -> None:
 
 
 def _pages_of(
-    scan: ScanSource, call: KeyedCall, opened: Callable[[PageStream], None]
+    scan: ScanSource, call: KeyedCall, count: RowCount, opened: Callable[[PageStream], None]
 ) -> Iterator[pa.RecordBatch]:
-    pages = scan.reading(call.request, opened)
+    pages = scan.reading(call.request, count, opened)
     try:
         for page in pages:
             own = call.own(page)
@@ -122,6 +123,7 @@ class _Fan:
     def __init__(self, scan: ScanSource, calls: Sequence[KeyedCall], width: int) -> None:
         self._scan = scan
         self._calls = deque(calls)
+        self._count = RowCount()
         self._ready: deque[pa.RecordBatch] = deque()
         self._most = width * _WAITING_PAGES
         self._changed = threading.Condition()
@@ -165,7 +167,7 @@ class _Fan:
     def _work(self) -> None:
         try:
             while (call := self._next()) is not None:
-                pages = _pages_of(self._scan, call, self._opened)
+                pages = _pages_of(self._scan, call, self._count, self._opened)
                 try:
                     for page in pages:
                         if not self._put(page):

@@ -10,11 +10,11 @@ from decimal import Decimal
 from moltler.errors import near_match
 from moltler.exec.values import (
     as_instant,
+    cast_text,
     checked_integer,
     described,
     is_number,
     shortened,
-    text_of,
     type_error,
     value_error,
     whole,
@@ -22,6 +22,18 @@ from moltler.exec.values import (
 from moltler.schema import TYPE_NAMES, TypeName
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
+
+_WORDS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+"""What CAST takes for a boolean, as DuckDB does."""
+_LOOSE_MOMENT = re.compile(
+    r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
+    r"(?:[T ](\d{1,2}):(\d{1,2})(?::(\d{1,2}))?(\.\d{1,9})?)?\Z",
+    re.ASCII,
+)
+"""Dates and times without all their zeros, which CAST takes as well."""
 
 
 def type_named(name: str) -> TypeName:
@@ -47,7 +59,8 @@ def convert(value: object, type_: TypeName, *, rounding: bool = False) -> object
     Args:
         value: Any value.
         type_: The type wanted.
-        rounding: CAST may drop a fraction or a time of day; a typed DECLARE may not.
+        rounding: CAST may drop a fraction or a time of day, and reads what DuckDB's CAST reads;
+            a typed DECLARE may not.
 
     Raises:
         MoltlerError: PLN007, the value does not fit.
@@ -68,15 +81,15 @@ def convert(value: object, type_: TypeName, *, rounding: bool = False) -> object
 def _converted(value: object, type_: TypeName, *, rounding: bool) -> object:
     match type_:
         case "string":
-            return text_of(value)
+            return cast_text(value)
         case "integer":
             return _to_integer(value, rounding=rounding)
         case "number":
             return _to_number(value)
         case "boolean":
-            return _to_boolean(value)
+            return _to_boolean(value, lenient=rounding)
         case "timestamp":
-            return _to_timestamp(value)
+            return _to_timestamp(value, lenient=rounding)
         case "date":
             return _to_date(value, rounding=rounding)
         case "document":
@@ -114,28 +127,35 @@ def rounded(number: float | Decimal) -> int:
     return int(exact.to_integral_value("ROUND_HALF_UP"))
 
 
-def _to_boolean(value: object) -> bool | None:
+def _to_boolean(value: object, *, lenient: bool) -> bool | None:
     match value:
         case bool():
             return value
+        case str() if lenient:
+            return _WORDS.get(value.lower())
         case str():
             return {"true": True, "false": False}.get(value.strip().lower())
         case int() | float() | Decimal():
-            return bool(value) if value in {0, 1} else None
+            return bool(value) if lenient or value in {0, 1} else None
         case _:
             return None
 
 
-def _to_timestamp(value: object) -> datetime | None:
+def _to_timestamp(value: object, *, lenient: bool) -> datetime | None:
     if is_number(value):
         return from_epoch_ms(value)
+    if lenient and isinstance(value, str) and (found := _LOOSE_MOMENT.match(value.strip())):
+        year, month, day, hour, minute, second, rest = found.groups("")
+        value = f"{year}-{month:0>2}-{day:0>2}"
+        if hour:
+            value += f"T{hour:0>2}:{minute:0>2}:{second:0>2}{rest}"
     return as_instant(value)
 
 
 def _to_date(value: object, *, rounding: bool) -> date | None:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
-    moment = _to_timestamp(value)
+    moment = _to_timestamp(value, lenient=rounding)
     if moment is None:
         return None
     utc = moment.astimezone(UTC)

@@ -4,14 +4,12 @@ DuckDB compares VARIANTs by their physical type before their value, and casts th
 fraction turns into an integer where an integer is asked for. `plan.variants` writes calls of these
 macros wherever a value of unknown type meets an operator or a function (decision 0006).
 
-What a macro repeats is read once: DuckDB evaluates common parts of an expression together.
+A macro repeats its argument, so `plan.macros` passes it anything but names through a lambda.
 """
 
 from __future__ import annotations
 
-_WHOLE = (
-    "('INT8', 'INT16', 'INT32', 'INT64', 'INT128', 'UINT8', 'UINT16', 'UINT32', 'UINT64', 'UINT128')"
-)
+_WHOLE = "('INT8', 'INT16', 'INT32', 'INT64', 'INT128', 'UINT8', 'UINT16', 'UINT32', 'UINT64', 'UINT128')"
 _BROKEN = "('DOUBLE', 'FLOAT', 'DECIMAL')"
 _TRUTHS = "('BOOL_TRUE', 'BOOL_FALSE')"
 _TIMES = (
@@ -39,8 +37,8 @@ MACROS: tuple[str, ...] = (
     "v__total(h, d) AS CASE WHEN d IS NULL THEN v__exact(h) ELSE coalesce(v__exact(h), 0) + d END",
     "v__mean(h, d, n) AS (coalesce(CAST(h AS DOUBLE), 0) + coalesce(d, 0)) / nullif(n, 0)",
     # Numbers order by their nearest double, then by what that leaves out.
-    "v__number(v) AS CASE WHEN v__whole(v) IS NOT NULL THEN {'d': CAST(v__whole(v) AS DOUBLE),"
-    " 'r': v__whole(v) - CAST(CAST(v__whole(v) AS DOUBLE) AS HUGEINT)}"
+    f"v__number(v) AS CASE WHEN variant_type(v) IN {_WHOLE} THEN {{'d': CAST(v AS DOUBLE),"
+    " 'r': CAST(v AS HUGEINT) - CAST(CAST(v AS DOUBLE) AS HUGEINT)}"
     f" WHEN variant_type(v) IN {_BROKEN} THEN {{'d': CAST(v AS DOUBLE), 'r': CAST(0 AS HUGEINT)}}"
     " END",
     "v__text(v) AS CASE WHEN variant_type(v) = 'VARCHAR' THEN CAST(v AS VARCHAR) END",
@@ -48,12 +46,14 @@ MACROS: tuple[str, ...] = (
     f"v__time(v) AS CASE WHEN variant_type(v) IN {_TIMES}"
     " THEN TRY_CAST(CAST(v AS VARCHAR) AS TIMESTAMPTZ) END",
     "v__moment(v) AS CASE WHEN v IS NOT NULL THEN CAST(CAST(v AS VARCHAR) AS TIMESTAMPTZ) END",
-    # One spelling for each number, so that equal numbers are equal VARIANTs.
-    f"v__same(v) AS CASE WHEN variant_type(v) NOT IN {_BROKEN} THEN v"
-    " WHEN v__whole(v) IS NOT NULL THEN CAST(v__whole(v) AS VARIANT)"
-    " WHEN abs(CAST(v AS DOUBLE)) < 1e38 AND trunc(CAST(v AS DOUBLE)) = CAST(v AS DOUBLE)"
-    " THEN CAST(CAST(CAST(v AS DOUBLE) AS HUGEINT) AS VARIANT)"
-    " ELSE CAST(CAST(v AS DOUBLE) AS VARIANT) END",
+    # One spelling for each number, that of JSON: integers of 64 bits, then doubles.
+    "v__spelled(d) AS CASE WHEN d >= -9223372036854775808 AND d < 18446744073709551616"
+    " AND trunc(d) = d THEN CAST(CAST(d AS HUGEINT) AS VARIANT) ELSE CAST(d AS VARIANT) END",
+    "v__same(v) AS CASE WHEN variant_type(v) = 'DECIMAL' AND v__whole(v) IS NOT NULL"
+    " THEN CAST(v__whole(v) AS VARIANT)"
+    f" WHEN variant_type(v) IN {_BROKEN} THEN v__spelled(CAST(v AS DOUBLE))"
+    " WHEN variant_type(v) = 'INT128' AND CAST(CAST(CAST(v AS DOUBLE) AS HUGEINT) AS VARIANT) = v"
+    " THEN v__spelled(CAST(v AS DOUBLE)) ELSE v END",
     "v__integer(v) AS CASE WHEN v__whole(v__same(v)) IS NOT NULL THEN CAST(v__whole(v__same(v)) AS BIGINT)"
     " WHEN v IS NOT NULL THEN CAST(error('a value in a document that does not convert to an integer"
     " was used as one: ' || left(CAST(v AS VARCHAR), 60)) AS BIGINT) END",
@@ -65,10 +65,12 @@ MACROS: tuple[str, ...] = (
     "v__sort(v) AS CASE WHEN v IS NOT NULL THEN {'k': v__rank(v), 'n': v__number(v),"
     " 't': v__text(v), 'o': CASE WHEN v__rank(v) IN (1, 4) THEN v END} END",
     # Only values of one kind have an order, and documents and arrays have none.
-    "v__alike(a, b) AS v__rank(a) = v__rank(b) AND v__rank(a) < 4",
+    "v__alike(a, b) AS a = b AND a < 4",
     "v__string(v) AS CASE WHEN variant_type(v) IN ('ARRAY', 'OBJECT')"
     " THEN CAST(CAST(v AS JSON) AS VARCHAR) ELSE CAST(v__same(v) AS VARCHAR) END",
     "v__list(v) AS TRY_CAST(v AS VARIANT[])",
+    # DuckDB says FALSE where the item is the NULL of a VARIANT.
+    "v__has(a, x) AS CASE WHEN x IS NOT NULL THEN list_contains(a, x) END",
     "v__at(a, i) AS CASE WHEN i BETWEEN 0 AND 2147483646"
     " THEN list_extract(a, CAST(i AS BIGINT) + 1) END",
     "v__size(v) AS CASE WHEN variant_type(v) = 'ARRAY' THEN CAST(variant_array_length(v) AS BIGINT)"
@@ -81,8 +83,8 @@ MACROS: tuple[str, ...] = (
     "v__greatest(a) AS list_extract(v__sorted(list_filter(a, lambda e: e IS NOT NULL)), -1)",
     "v__least(a) AS list_extract(v__sorted(list_filter(a, lambda e: e IS NOT NULL)), 1)",
     # `||`: two arrays make one, everything else becomes text.
-    "v__joined(a, b) AS CASE WHEN variant_type(a) = 'ARRAY' AND variant_type(b) = 'ARRAY'"
-    " THEN CAST(list_concat(v__list(a), v__list(b)) AS VARIANT)"
-    " ELSE CAST(v__string(a) || v__string(b) AS VARIANT) END",
+    "v__joined(p) AS CASE WHEN variant_type(p[1]) = 'ARRAY' AND variant_type(p[2]) = 'ARRAY'"
+    " THEN CAST(list_concat(v__list(p[1]), v__list(p[2])) AS VARIANT)"
+    " ELSE CAST(v__string(p[1]) || v__string(p[2]) AS VARIANT) END",
 )
 """Definitions for CREATE MACRO, each after those that it uses."""

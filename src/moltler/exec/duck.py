@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 import threading
@@ -10,6 +9,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -17,7 +17,9 @@ import duckdb
 import pyarrow as pa
 
 from moltler.errors import MoltlerError, error_class, near_match
+from moltler.exec.binding import bindable
 from moltler.exec.border import BorderColumn, border_column, cells, json_column, to_border
+from moltler.exec.complaints import worded
 from moltler.exec.documents import MACROS
 from moltler.schema import TypeName
 
@@ -217,7 +219,8 @@ class Connection:
         Args:
             sql: The SELECT.
             parameters: Values for its ``$name``.
-            documents: Columns that are JSON text, by position, and what they are outside.
+            documents: Columns that are documents, JSON text or VARIANT, by position, and what they
+                are outside.
 
         Raises:
             MoltlerError: The SQL cannot run as written.
@@ -228,7 +231,7 @@ class Connection:
             relation = self._raw.sql(sql, params=wanted)
             names = unique_names(relation.columns)
             columns = tuple(
-                json_column(name, texts[i]) if i in texts else border_column(name, type_)
+                _border(name, type_, texts.get(i))
                 for i, (name, type_) in enumerate(zip(names, relation.types, strict=True))
             )
             if any(c.cast for c in columns):
@@ -281,7 +284,7 @@ class Connection:
             return None
         # DuckDB refuses values for names that the text does not hold.
         names = {n for s in self._raw.extract_statements(sql) for n in s.named_parameters}
-        return {n: _bindable(v) for n, v in parameters.items() if n in names} or None
+        return {n: bindable(v) for n, v in parameters.items() if n in names} or None
 
 
 def _exposed(column: str, is_array: bool | None) -> str:  # noqa: FBT001 - from a mapping
@@ -293,12 +296,12 @@ def _exposed(column: str, is_array: bool | None) -> str:  # noqa: FBT001 - from 
     return f"CAST(CAST({name} AS JSON) AS VARIANT) AS {name}"
 
 
-def _bindable(value: object) -> object:
-    match value:
-        case dict():
-            return duckdb.Value(json.dumps(value, default=str), duckdb.type("JSON"))
-        case _:
-            return value
+def _border(name: str, engine_type: object, declared: TypeName | None) -> BorderColumn:
+    if declared is not None and str(engine_type) == "VARCHAR":
+        return json_column(name, declared)
+    column = border_column(name, engine_type)
+    is_open = str(engine_type) in {"VARIANT", "VARIANT[]"}
+    return replace(column, type=declared) if declared is not None and is_open else column
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -403,14 +406,17 @@ _BY_LABEL = {
 
 def _explain(raw: duckdb.DuckDBPyConnection, code: str, text: str) -> MoltlerError:
     # The first paragraph says what is wrong; what follows quotes SQL that the user did not write.
-    message = _STREAMED.sub("", text.split("\n", 1)[0], count=1).rstrip(".!")
-    hint = None
-    named = re.search(r"Function with name (\S+) does not exist", message)
+    complaint = _STREAMED.sub("", text.split("\n", 1)[0], count=1)
+    named = re.search(r"Function with name (\S+) does not exist", complaint)
     if named:
         message, hint = f"there is no function `{named[1]}`", _near_function(raw, named[1])
-    elif code == "PLN007":
-        hint = "TRY_CAST gives NULL for values that do not convert" if "onver" in message else None
-    return error_class(code)(code, message[:1].lower() + message[1:], hint=hint)
+    else:
+        message, hint = worded(complaint)
+        if message.startswith("this SELECT is nested"):
+            code = "SYN001"  # wherever the engine notices
+        elif code == "PLN007" and hint is None and re.search(r"onver(?!ted to)", message):
+            hint = "TRY_CAST gives NULL for values that do not convert"
+    return error_class(code)(code, message, hint=hint)
 
 
 def _near_function(raw: duckdb.DuckDBPyConnection, name: str) -> str | None:

@@ -9,12 +9,12 @@ from functools import cmp_to_key
 from moltler.exec.functions_shape import function, table
 from moltler.exec.operators import truth
 from moltler.exec.values import (
+    cast_text,
     described,
     equal,
     is_array,
     order,
     same,
-    text_of,
     type_error,
     value_error,
 )
@@ -62,7 +62,7 @@ def distinct(array: Items) -> Items:
 def join(array: Items, separator: str | None) -> str:
     """Give the items but NULLs as text, with a separator, or for NULL a comma, between them."""
     return ("," if separator is None else separator).join(
-        text_of(item) for item in array if item is not None
+        cast_text(item) for item in array if item is not None
     )
 
 
@@ -105,8 +105,8 @@ def flatten(array: Items) -> Items:
     return result
 
 
-def slice_(array: Items, start: int, stop: int) -> Items:
-    """Give the items from one place up to, without it, another."""
+def slice_(array: Items | str, start: int, stop: int) -> Items | str:
+    """Give the items, or characters, from one place up to, without it, another."""
     return array[max(start, 0) : max(stop, 0)]
 
 
@@ -166,7 +166,7 @@ ARRAY = table(
     function("ARRAY_REVERSE", "array:array", reverse),
     function("ARRAY_SORT", "array:array direction:text? nulls:text?", sort),
     function("ARRAY_FLATTEN", "array:array", flatten),
-    function("ARRAY_SLICE", "array:array from:integer to:integer", slice_),
+    function("ARRAY_SLICE", "array:sized from:integer to:integer", slice_),
     function("ARRAY_MAP", "array:array change:lambda1", map_),
     function("ARRAY_FILTER", "array:array condition:lambda1", filter_),
     function("ARRAY_REDUCE", "array:array step:lambda2 start:any~", reduce),

@@ -15,6 +15,7 @@ from moltler.exec.values import shortened, value_error
 _LONGEST = 100_000_000
 """Padding beyond this is a mistake, and would take the process down."""
 _UPPER = {"ß": "ẞ"}
+_LOWER = {"İ": "i"}
 
 
 def length(value: str | list[object]) -> int:
@@ -29,7 +30,7 @@ def upper(text: str) -> str:
 
 def lower(text: str) -> str:
     """Give lower case; a character that would become several stays."""
-    return "".join(u if len(u := c.lower()) == 1 else c for c in text)
+    return "".join(u if len(u := c.lower()) == 1 else _LOWER.get(c, c) for c in text)
 
 
 def _is_space(character: str) -> bool:

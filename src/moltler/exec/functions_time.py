@@ -113,7 +113,8 @@ def epoch_ms(value: object) -> object:
     if moment is None:
         raise type_error(f"EPOCH_MS needs a timestamp or a number, found {described(value)}")
     micros = _micros(moment)
-    return micros // 1000 if micros >= 0 else -(-micros // 1000)
+    nearest = (abs(micros) + 500) // 1000  # half away from 1970, as DuckDB has it
+    return nearest if micros >= 0 else -nearest
 
 
 def _unreachable(*_: object) -> object:

@@ -117,6 +117,7 @@ class MeasuredHandlers:
     def note_end(self, tally: Tally, outcome: ScanOutcome) -> None:
         """Count a call that is over."""
         with self._lock:
+            tally.calls -= outcome.is_cached
             tally.requests += outcome.requests
             tally.pages += outcome.pages
             tally.received += outcome.rows

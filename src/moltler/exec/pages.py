@@ -185,7 +185,7 @@ def _moment(value: object) -> datetime:
         except OverflowError as error:
             raise _Misfit from error
     try:
-        moment = datetime.fromisoformat(str(value).strip())
+        moment = datetime.fromisoformat(str(value).strip().upper())
     except ValueError as error:
         raise _Misfit from error
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -11,11 +12,12 @@ from typing import TypeVar, cast
 import pyarrow as pa
 
 from moltler.exec.border import BorderColumn
+from moltler.exec.budget import Budget
 from moltler.exec.duck import Connection, Engine, Query
 from moltler.exec.feeding import Feeder
 from moltler.exec.pages import variants
 from moltler.exec.scan import ScanSource
-from moltler.exec.sources import Kept, Live, Source
+from moltler.exec.sources import Begun, Kept, Live, Source
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.result import Column
 from moltler.flow.scan import IncompleteReason, QueryPlan, ScanRequest, Warning
@@ -26,6 +28,8 @@ T = TypeVar("T")
 Resolve = Callable[[str], ResolvedConnector]
 """Gives an instance, by its name, ready for a call."""
 
+_STOPS_EARLY = re.compile(r"\b(LIMIT|FETCH)\b", re.IGNORECASE)
+"""What may make the rows of a scan needless before it begins; inside a text it costs only time."""
 _MOST_BUFFERED = 50_000
 """Rows of a limited scan that are kept while it is not believed yet."""
 
@@ -52,8 +56,9 @@ def run_select(
     with ExitStack() as cleanup:
         connection = cleanup.enter_context(engine.open())
         targets = {r.connector: resolve(r.connector) for r in plan.scans}
-        scans = [ScanSource(r, targets[r.connector], handlers, clock) for r in plan.scans]
-        rows = SelectRows(plan, scans, connection, on_end)
+        budget = Budget(clock)
+        scans = [ScanSource(r, targets[r.connector], handlers, budget) for r in plan.scans]
+        rows = SelectRows(plan, scans, connection, budget, on_end)
         rows.own(cleanup.pop_all())
     try:
         rows.start()
@@ -73,12 +78,15 @@ def first_rows(
     """
     columns = tuple(p.name for p in entity.fields if not p.filter_only)
     request = ScanRequest("scan_0", target.name, entity, columns, limit=1)
-    scan = ScanSource(request, target, handlers, clock)
+    budget = Budget(clock)
+    scan = ScanSource(request, target, handlers, budget)
+    budget.start()
     pages = scan.pages(limit=1)
     try:
         return next((page.num_rows for page in pages), 0)
     finally:
         scan.close()
+        budget.close()
 
 
 class SelectRows:
@@ -89,12 +97,15 @@ class SelectRows:
         plan: QueryPlan,
         scans: list[ScanSource],
         connection: Connection,
+        budget: Budget,
         on_end: OnEnd | None = None,
     ) -> None:
         self._plan = plan
         self._scans = scans
         self._sources: dict[str, Source] = {s.request.scan: Live(s, s.request.limit) for s in scans}
         self._connection = connection
+        self._budget = budget
+        self._begun: list[Begun] = []
         by_name = {s.request.scan: s for s in scans}
         self._feeder = Feeder(plan, by_name, connection, self._register)
         self._cleanup = ExitStack()
@@ -137,6 +148,11 @@ class SelectRows:
 
     def start(self) -> None:
         """Register the scans, verify the limited ones, read drivers and bind the SQL."""
+        self._budget.start()
+        for scan in self._together():
+            begun = Begun(scan)
+            self._begun.append(begun)
+            self._sources[scan.request.scan] = begun
         for scan in self._scans:
             self._register(scan, self._sources[scan.request.scan])
         for scan in self._scans:
@@ -149,6 +165,17 @@ class SelectRows:
             self._wait(lambda: self._feeder.run(self._sources))
         self._query = self._connection.query(plan.sql, plan.parameters, plan.through)
         self._batches = self._query.batches()
+
+    def _together(self) -> list[ScanSource]:
+        """Give the scans that begin at once: several, none of which may turn out needless."""
+        if _STOPS_EARLY.search(self._plan.sql):
+            return []
+        free = [
+            s
+            for s in self._scans
+            if s.request.limit is None and not s.request.feeds and not s.request.is_empty
+        ]
+        return free if len(free) > 1 else []
 
     def own(self, cleanup: ExitStack) -> None:
         """Take over what must be released with the result."""
@@ -176,7 +203,10 @@ class SelectRows:
         self._closed = True
         self.stop()
         self._cleanup.close()
+        for begun in self._begun:
+            begun.close()
         self._feeder.close()
+        self._budget.close()
         on_end, self._on_end = self._on_end, None
         if on_end is not None:
             on_end(self._failure)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from moltler.errors import ErrorContext, MoltlerError, error_class
+from moltler.exec.budget import Budget
 from moltler.exec.keys import SeenKeys
 from moltler.exec.pages import PageReader, scan_schema
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.scan import IncompleteReason, ScanOutcome, ScanRequest, Warning
-from moltler.ports import Clock, Handlers, PageStream
+from moltler.ports import Handlers, PageStream
 from moltler.schema import Property
 
 _PAGES_WITHOUT_PROGRESS = 3
+
+
+@dataclass(slots=True)
+class RowCount:
+    """Rows of one reading, over all its calls."""
+
+    rows: int = 0
 
 
 class ScanSource:
@@ -29,7 +37,7 @@ class ScanSource:
         request: What is asked of the handler.
         target: The instance.
         handlers: Runs it.
-        clock: Times the query, for OPTIONS max_seconds.
+        budget: Of the query.
     """
 
     def __init__(
@@ -37,13 +45,13 @@ class ScanSource:
         request: ScanRequest,
         target: ResolvedConnector,
         handlers: Handlers,
-        clock: Clock,
+        budget: Budget,
     ) -> None:
         self.request = request
         self.target = target
         self.failure: BaseException | None = None
         self._handlers = handlers
-        self._clock = clock
+        self._budget = budget
         fields = request.entity.fields
         self._columns = _shown(request)
         keys = [p for p in fields if p.primary_key and p not in self._columns]
@@ -54,7 +62,10 @@ class ScanSource:
         self._outcomes: list[ScanOutcome] = []
         self._warnings: list[Warning] = []
         self._closed = False
-        self._started = clock.monotonic()
+        self._stopped: MoltlerError | None = None
+        self.rows = 0
+        """Rows so far, over all readings."""
+        budget.add(self)
 
     @property
     def label(self) -> str:
@@ -73,18 +84,19 @@ class ScanSource:
 
     def pages(self, *, limit: int | None) -> Iterator[pa.RecordBatch]:
         """Read the scan outside of DuckDB, with or without a limit."""
-        return self._guarded(replace(self.request, limit=limit))
+        return self._guarded(replace(self.request, limit=limit), RowCount())
 
     def reading(
-        self, request: ScanRequest, opened: Callable[[PageStream], None]
+        self, request: ScanRequest, count: RowCount, opened: Callable[[PageStream], None]
     ) -> Iterator[pa.RecordBatch]:
         """Read one of several calls outside of DuckDB.
 
         Args:
             request: What this call asks.
+            count: Of the reading that the call belongs to.
             opened: Given the call's stream, so that another thread can stop it.
         """
-        return self._guarded(request, opened)
+        return self._guarded(request, count, opened)
 
     def close(self) -> None:
         """Stop what still runs; may be called from any thread and repeated."""
@@ -94,6 +106,16 @@ class ScanSource:
         for stream in streams:
             stream.close()
             self._note(stream, None, has_ended=False)
+
+    def stop(self, error: MoltlerError) -> None:
+        """End its calls with an error; may be called from any thread."""
+        with self._lock:
+            if self._closed or self._stopped is not None:
+                return
+            self._stopped = error
+            streams = list(self._streams)
+        for stream in streams:
+            stream.close()
 
     def disbelieve(self) -> None:
         """Forget what earlier readings told about completeness: their rows are not used."""
@@ -114,15 +136,20 @@ class ScanSource:
     @property
     def requests(self) -> int:
         """HTTP requests so far."""
-        return sum(o.requests for o in (*self._outcomes, *(s.outcome for s in self._streams)))
+        with self._lock:
+            streams, outcomes = tuple(self._streams), tuple(self._outcomes)
+        return sum(o.requests for o in (*outcomes, *(s.outcome for s in streams)))
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────
 
     def _guarded(
-        self, request: ScanRequest, opened: Callable[[PageStream], None] | None = None
+        self,
+        request: ScanRequest,
+        count: RowCount,
+        opened: Callable[[PageStream], None] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         try:
-            yield from self._read(request, opened)
+            yield from self._read(request, count, opened)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -136,13 +163,18 @@ class ScanSource:
         return error
 
     def _read(
-        self, request: ScanRequest, opened: Callable[[PageStream], None] | None
+        self,
+        request: ScanRequest,
+        count: RowCount,
+        opened: Callable[[PageStream], None] | None,
     ) -> Iterator[pa.RecordBatch]:
         if request.is_empty:
             return
         wanted = replace(request, columns=tuple(p.name for p in self._read_columns))
         stream = self._handlers.query(self.target, wanted)
         with self._lock:
+            if self._stopped is not None:
+                raise self._stopped
             if self._closed:
                 return
             self._streams.append(stream)
@@ -150,31 +182,35 @@ class ScanSource:
             opened(stream)
         has_ended = False
         try:
-            yield from self._converted(stream)
+            yield from self._converted(stream, count)
             has_ended = True
         finally:
             stream.close()
             self._note(stream, request.limit, has_ended=has_ended)
 
-    def _converted(self, stream: PageStream) -> Iterator[pa.RecordBatch]:
+    def _converted(self, stream: PageStream, count: RowCount) -> Iterator[pa.RecordBatch]:
         limits = self.target.limits
         reader = PageReader(self._read_columns, self.label, limits.null_on_type_error)
-        progress = _Progress(self.request, self.label)
+        progress = _Progress(self.request, self.label, is_strict=limits.duplicate_key_is_error)
         shown = [p.name for p in self._columns]
         rows = nulled = 0
         for page in stream:
             batch, misfits = reader.read(page, rows)
             rows += batch.num_rows
             nulled += misfits
-            self._check_budget(rows, stream)
+            with self._lock:
+                count.rows += batch.num_rows
+                self.rows += batch.num_rows
+            self._budget.check(self, count.rows)
             progress.check(batch)
             yield batch.select(shown)
+        if self._stopped is not None:
+            raise self._stopped
+        self._budget.check(self, count.rows)
         if nulled:
             self._warn("values_nulled", f"{nulled} value(s) did not fit their fields and are NULL")
         if progress.repeated is not None:
-            key = progress.repeated
-            shown = ", ".join(map(str, key)) if isinstance(key, tuple) else str(key)
-            self._warn("duplicate_key", f"the primary key {shown} was delivered more than once")
+            self._warn("duplicate_key", progress.told)
 
     def _warn(self, code: str, message: str) -> None:
         self._warnings.append(Warning(code, message, self.label))
@@ -191,24 +227,6 @@ class ScanSource:
                 # The pages that were left out are pages that nobody asked for.
                 outcome = replace(outcome, incomplete_reason=None)
             self._outcomes.append(outcome)
-
-    def _check_budget(self, rows: int, stream: PageStream) -> None:
-        limits = self.target.limits
-        seconds = self._clock.monotonic() - self._started
-        exceeded = None
-        if limits.max_results is not None and rows > limits.max_results:
-            exceeded = f"more than max_results = {limits.max_results} rows"
-        elif limits.max_requests is not None and self.requests > limits.max_requests:
-            exceeded = f"more than max_requests = {limits.max_requests} requests"
-        elif limits.max_seconds is not None and seconds > limits.max_seconds:
-            exceeded = f"longer than max_seconds = {limits.max_seconds:g}"
-        if exceeded:
-            raise error_class("PLN010")(
-                "PLN010",
-                f"the scan of `{self.label}` took {exceeded}; so far: {rows} rows, "
-                f"{stream.outcome.requests} requests, {seconds:.1f} s",
-                hint="narrow the WHERE, or raise the option on the connector",
-            )
 
 
 def _shown(request: ScanRequest) -> tuple[Property, ...]:
@@ -231,24 +249,40 @@ def _keys_of(batch: pa.RecordBatch, names: tuple[str, ...]) -> list[Hashable]:
 class _Progress:
     """Watches that pages bring new primary keys (JSR008)."""
 
-    def __init__(self, request: ScanRequest, label: str) -> None:
+    def __init__(self, request: ScanRequest, label: str, *, is_strict: bool) -> None:
+        self._is_strict = is_strict
         self._names = request.entity.fields.primary_key
         self._label = label
         self._seen = SeenKeys()
         self._stale = 0
         self.repeated: Hashable | None = None
 
+    @property
+    def told(self) -> str:
+        """The first repeated key, as a sentence."""
+        key = self.repeated
+        shown = ", ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+        return f"the primary key {shown} was delivered more than once"
+
     def check(self, batch: pa.RecordBatch) -> None:
         """Look at the keys of one page.
 
         Raises:
-            HandlerError: JSR008, the third page in a row without a new key.
+            HandlerError: JSR008, the third page in a row without a new key; or, if that is an
+                error, a key that was delivered before.
         """
         if not self._names or not batch.num_rows:
             return
         new, repeated = self._seen.add(_keys_of(batch, self._names))
         if repeated is not None and self.repeated is None:
             self.repeated = repeated
+            if self._is_strict:
+                raise error_class("JSR008")(
+                    "JSR008",
+                    f"`{self._label}`: {self.told}",
+                    hint="rows may be missing as well: page by a cursor or in the order of a key "
+                    "that does not change",
+                )
         self._stale = 0 if new else self._stale + 1
         if self._stale >= _PAGES_WITHOUT_PROGRESS:
             raise error_class("JSR008")(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -61,6 +62,55 @@ class Live(Rows):
     def pages(self) -> Iterator[pa.RecordBatch]:
         """Call the handler."""
         return self._scan.pages(limit=self._limit)
+
+
+class Begun(Rows):
+    """A scan whose first page is fetched before anybody asks for it.
+
+    DuckDB drains one input after the other; scans that all begin at once wait together.
+    """
+
+    def __init__(self, scan: ScanSource) -> None:
+        super().__init__(scan.schema)
+        self._scan = scan
+        pages = scan.pages(limit=None)
+        self._pages: Iterator[pa.RecordBatch] | None = pages
+        self._first: pa.RecordBatch | None = None
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(
+            target=self._begin, args=(pages,), name="moltler-first", daemon=True
+        )
+        self._thread.start()
+
+    def pages(self) -> Iterator[pa.RecordBatch]:
+        """Read what has begun; a second reading calls the handler anew."""
+        begun, self._pages = self._pages, None
+        return self._scan.pages(limit=None) if begun is None else self._all(begun)
+
+    def close(self) -> None:
+        """Stop a reading that nobody went on with, after the scan was closed."""
+        self._thread.join()
+        begun, self._pages = self._pages, None
+        if begun is not None:
+            stop(begun)
+
+    def _begin(self, pages: Iterator[pa.RecordBatch]) -> None:
+        try:
+            self._first = next(pages, None)
+        except BaseException as error:  # noqa: BLE001 - the reader's thread raises it
+            self._failure = error
+
+    def _all(self, begun: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            self._thread.join()
+            if self._failure is not None:
+                raise self._failure
+            first, self._first = self._first, None
+            if first is not None:
+                yield first
+                yield from begun
+        finally:
+            stop(begun)
 
 
 class Kept(Rows):

@@ -34,7 +34,7 @@ _KINDS: dict[type, Kind] = {
     list: "array",
 }
 _MOMENT = re.compile(
-    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?\Z",
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?)?\Z",
     re.ASCII,
 )
 _DURATION = re.compile(r"\s*(-?\d{1,15}(?:\.\d{1,6})?)\s*(ms|s|m|h|d|w)\s*\Z", re.ASCII)
@@ -223,7 +223,7 @@ def read_timestamp(text: str) -> datetime | None:
     if not _MOMENT.match(stripped):
         return None
     try:
-        moment = datetime.fromisoformat(stripped)
+        moment = datetime.fromisoformat(stripped.upper())
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
@@ -304,6 +304,23 @@ def text_of(value: object) -> str:
             return _duration_text(value)
         case _:
             return json_text(value)
+
+
+def cast_text(value: object) -> str:
+    """Render a value as CAST and functions do, which is DuckDB's way.
+
+    >>> cast_text(3.0), cast_text(datetime(2024, 1, 2, 3, 4, 5, 500000, UTC))
+    ('3.0', '2024-01-02 03:04:05.5+00')
+    """
+    match value:
+        case float():
+            return repr(value)
+        case datetime():
+            utc = (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+            clock = utc.replace(tzinfo=None).isoformat(" ")
+            return f"{clock.rstrip('0') if utc.microsecond else clock}+00"
+        case _:
+            return text_of(value)
 
 
 def _float_text(value: float) -> str:

@@ -26,6 +26,7 @@ class CallLimits:
     max_requests: int | None = None
     max_seconds: float | None = None
     null_on_type_error: bool = False
+    duplicate_key_is_error: bool = False
     cache_ttl_s: float = 0.0
 
 

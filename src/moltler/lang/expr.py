@@ -379,11 +379,13 @@ def check_duration(cursor: Cursor, text: str, where: ast.Expr) -> None:
 def execution(cursor: Cursor) -> ast.Exec:
     """Read ``CONNECTOR_EXEC connector.entity.action(arguments)``."""
     start = cursor.expect("CONNECTOR_EXEC", "EXEC").start
+    first = cursor.token.start
     path = [cursor.name("a connector")]
     cursor.expect_symbol(".")
     path.append(cursor.name("an entity or action"))
     if cursor.take_symbol("."):
         path.append(cursor.name("an action"))
+    path_span = cursor.span_from(first)
     cursor.expect_symbol("(")
     arguments: list[ast.Argument] = []
     while not cursor.at_symbol(")"):
@@ -391,7 +393,7 @@ def execution(cursor: Cursor) -> ast.Exec:
         if not cursor.take_symbol(","):
             break
     cursor.expect_symbol(")")
-    return ast.Exec(tuple(path), tuple(arguments), span=cursor.span_from(start))
+    return ast.Exec(tuple(path), tuple(arguments), path_span, span=cursor.span_from(start))
 
 
 def _named_or_positional(cursor: Cursor) -> ast.Argument:

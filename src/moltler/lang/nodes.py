@@ -254,6 +254,7 @@ class Exec(Node):
     path: tuple[str, ...]
     """Two or three names: connector, then entity, then action."""
     arguments: tuple[Argument, ...]
+    path_span: Span = field(compare=False, repr=False)
 
 
 Expr: TypeAlias = (

@@ -211,6 +211,7 @@ class Describe(Node):
     """DESCRIBE connector.entity[.action]."""
 
     path: tuple[str, ...]
+    path_span: Span = field(compare=False, repr=False)
 
 
 # ── queries and actions ──────────────────────────────────────────────────────────────────────

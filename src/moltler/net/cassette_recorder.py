@@ -186,7 +186,8 @@ def _exchange(take: _Take, redactor: Redactor) -> Exchange:
     response = RecordedResponse(
         take.response.status,
         redactor.text(take.response.status_text),
-        redactor.text(take.response.url),
+        # Of the request as it was opened: a seal means nothing on another machine.
+        redactor.text(take.response.url if take.response.redirected else take.request.url),
         _headers(take.response.headers, redactor),
         take.response.redirected,
         body_of(bytes(take.content), redactor),

@@ -7,6 +7,7 @@ import io
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from http import HTTPStatus
 from typing import cast
 
 import aiohttp
@@ -15,10 +16,12 @@ from yarl import URL
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
 from moltler.net.address import WebAddress
+from moltler.net.auth import Authenticator, content_of
 from moltler.net.call import Call
 from moltler.net.decode import ACCEPTED, CorruptBody, Decoder, decode, decoders_for
 from moltler.net.failures import MAX_HEAD_LINE, explain
 from moltler.net.limits import WaitClock
+from moltler.net.oauth import LARGEST_ANSWER, TokenAnswer
 from moltler.net.passage import MAX_REDIRECTS, REDIRECTS, GateFailed, Passage, once, phrase_of
 from moltler.net.policy import HostPolicy, Refused, is_loopback, policy_of
 from moltler.net.resolver import PolicyResolver
@@ -81,6 +84,7 @@ class HttpTransport:
             max_request_bytes=settings.max_request_bytes,
             max_in_flight=settings.max_in_flight,
         )
+        self._auth = Authenticator(target, self._policy, settings.tokens, self._ask)
 
     @property
     def waits(self) -> WaitClock:
@@ -106,6 +110,7 @@ class HttpTransport:
 
     async def close(self) -> None:
         """Close the connections; may be repeated."""
+        await self._auth.close()
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
@@ -115,13 +120,29 @@ class HttpTransport:
         self, call: Call, mode: str, gate: Callable[[], Awaitable[None]] | None
     ) -> HttpResponse:
         for hop in range(MAX_REDIRECTS + 1):
+            plain = call
+            call = await self._auth.authenticated(plain)
             answer = await self._exchange(call, gate)
+            if answer.status == HTTPStatus.UNAUTHORIZED and (
+                again := await self._auth.renewed(plain, call)
+            ):
+                answer.release()
+                call = again
+                answer = await self._exchange(call, gate)
             location = answer.headers.get("Location")
             if answer.status not in REDIRECTS or location is None or mode == "manual":
-                return self._response(call, answer, redirected=hop > 0)
+                return self._auth.hidden(self._response(call, answer, redirected=hop > 0))
             answer.release()
             call = self._passage.redirected(call, answer.status, location, mode)
         raise self._passage.too_many_redirects(call)
+
+    async def _ask(self, request: HttpRequest) -> TokenAnswer:
+        """Send a request to a token endpoint; what it answers is no redirect."""
+        call = self._passage.admit(request, is_secret=True)
+        answer = await self._exchange(call, None)
+        response = self._response(call, answer, redirected=False)
+        content = await content_of(response.body, LARGEST_ANSWER)
+        return TokenAnswer(response.status, response.headers, content)
 
     async def _exchange(
         self, call: Call, gate: Callable[[], Awaitable[None]] | None

@@ -12,6 +12,7 @@ from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import HttpRequest, HttpResponse
 from moltler.ports import Transport, Waits
 from moltler.secret import redact
+from moltler.vault.seal import given_to_btoa
 
 _BASIC = re.compile(r"(?i)(basic) +([A-Za-z0-9+/]+={0,2})")
 
@@ -91,6 +92,9 @@ class DryRunTransport:
 
     def _masked_header(self, value: str) -> str:
         secrets = self._target.secrets
+        kind, _, login = value.partition(" ")
+        if kind.lower() == "basic" and (pair := given_to_btoa(login.strip())) is not None:
+            return f"{kind} {redact(pair.decode('utf-8', 'replace'), secrets)}"
         found = _BASIC.fullmatch(value)
         if found is not None:
             try:

@@ -7,13 +7,16 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 
 from moltler.errors import MoltlerError, Span, error_class
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchCode, FetchFailure, HttpRequest, HttpResponse
 from moltler.net.address import WebAddress
+from moltler.net.auth import Authenticator, content_of
 from moltler.net.call import Call
 from moltler.net.faults import Fault, FaultPlan, distort, pieces
+from moltler.net.oauth import LARGEST_ANSWER, TokenAnswer
 from moltler.net.passage import MAX_REDIRECTS, REDIRECTS, GateFailed, Passage, once
 from moltler.net.policy import policy_of
 from moltler.net.routes import Choice, MockApi, exhausted, key_of, unanswered
@@ -30,6 +33,7 @@ from moltler.net.settings import NetSettings
 from moltler.ports import Transport, Waits
 from moltler.schema import JsonValue
 from moltler.secret import redact
+from moltler.vault.tokens import MemoryTokens
 
 Gate = Callable[[], Awaitable[None]]
 Sleep = Callable[[float], Awaitable[None]]
@@ -106,6 +110,8 @@ class MockWorld:
         self._live = None if self._api is not None else live
         self._sleep = sleep
         self._time = time
+        self.tokens = MemoryTokens()
+        """Tokens of AUTH, by the clock of the test."""
         self._plan = FaultPlan(faults)
         self._remembers = any(f.kind == "duplicate_page" for f in faults)
         self._lock = threading.Lock()
@@ -257,9 +263,11 @@ class _MockTransport:
         self._live = live
         self._sleep = sleep
         settings = NetSettings()
+        policy = replace(policy_of(target), allows_mock=world.is_mocked)
+        self._auth = Authenticator(target, policy, world.tokens, self._ask)
         self._passage = Passage(
             target,
-            replace(policy_of(target), allows_mock=world.is_mocked),
+            policy,
             max_request_bytes=settings.max_request_bytes,
             max_in_flight=settings.max_in_flight,
             time=time,
@@ -281,18 +289,37 @@ class _MockTransport:
                 return await self._follow(call, request.redirect, once(before_write))
 
     async def close(self) -> None:
+        await self._auth.close()
         if self._live is not None:
             await self._live.close()
 
     async def _follow(self, call: Call, mode: str, gate: Gate | None) -> HttpResponse:
         for hop in range(MAX_REDIRECTS + 1):
-            reply = self._world.reply(call, received(call), self._target)
-            given = await self._given(call, reply, gate)
+            plain = call
+            call = await self._auth.authenticated(plain)
+            given, faults = await self._answered(call, gate)
+            if given.status == HTTPStatus.UNAUTHORIZED and (
+                again := await self._auth.renewed(plain, call)
+            ):
+                call = again
+                given, faults = await self._answered(call, gate)
             location = next((v for n, v in given.headers if n.lower() == "location"), None)
             if given.status not in REDIRECTS or location is None or mode == "manual":
-                return self._response(call, given, reply.faults, redirected=hop > 0)
+                return self._auth.hidden(self._response(call, given, faults, redirected=hop > 0))
             call = self._passage.redirected(call, given.status, location, mode)
         raise self._passage.too_many_redirects(call)
+
+    async def _ask(self, request: HttpRequest) -> TokenAnswer:
+        """Send a request to a token endpoint, which the mock plays as well."""
+        call = self._passage.admit(request, is_secret=True)
+        given, faults = await self._answered(call, None)
+        response = self._response(call, given, faults, redirected=False)
+        content = await content_of(response.body, LARGEST_ANSWER)
+        return TokenAnswer(response.status, response.headers, content)
+
+    async def _answered(self, call: Call, gate: Gate | None) -> tuple[Given, tuple[Fault, ...]]:
+        reply = self._world.reply(call, received(call), self._target)
+        return await self._given(call, reply, gate), reply.faults
 
     async def _given(self, call: Call, reply: _Reply, gate: Gate | None) -> Given:
         """Wait as long as the answer takes, and give it."""

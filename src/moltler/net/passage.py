@@ -63,15 +63,19 @@ class Passage:
         self.waits = WaitClock()
         """Time spent in the queue and the throttle, which no time limit counts."""
 
-    def admit(self, request: HttpRequest) -> Call:
+    def admit(self, request: HttpRequest, *, is_secret: bool = False) -> Call:
         """Give the request as it may leave, with its secrets opened.
+
+        Args:
+            request: As the handler asked for it.
+            is_secret: It is a secret as a whole, as a request for tokens.
 
         Raises:
             FetchFailure: It is malformed, or goes where the instance may not.
         """
         call = self._first_call(request)
         self._judge(call)
-        return self._seals.unseal(call)
+        return self._seals.unseal(call, is_secret=is_secret)
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None]:

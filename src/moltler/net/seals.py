@@ -59,16 +59,23 @@ class Unsealing:
             raise BadAddress("its host is too long") from error
         return replace(address, host=canonical_host(opened))
 
-    def unseal(self, call: Call, *, opens_address: bool = True) -> Call:
+    def unseal(self, call: Call, *, opens_address: bool = True, is_secret: bool = False) -> Call:
         """Give a call with its seals opened, for a host that was judged already.
 
         This is the one place where secrets enter a request that a handler wrote.
+
+        Args:
+            call: With seals.
+            opens_address: Whether the handler wrote the address.
+            is_secret: The call holds secrets even if none is found in it.
 
         Raises:
             FetchFailure: A secret would travel unencrypted (SECRET_OVER_HTTP), would not fit
                 (TOO_LARGE), or would break a header.
         """
-        if not self._policy.allows_secret(call.address) and carries_secret(call, self._target):
+        if not self._policy.allows_secret(call.address) and (
+            is_secret or carries_secret(call, self._target)
+        ):
             raise failure(
                 call,
                 self._target.secrets,
@@ -206,7 +213,7 @@ class SealedTransport:
             spelling
             for secret in self.book.secrets
             if secret.seal is not None and len(secret.reveal()) >= _SHORTEST_RESEALED
-            for spelling in _spellings(secret.reveal(), secret.seal)
+            for spelling in spellings(secret.reveal(), secret.seal)
         ]
 
     @property
@@ -225,15 +232,9 @@ class SealedTransport:
         response = await self._inner.send(request, before_write=before_write)
         if not self.book.secrets:
             return response
-        resealing = Resealing([*self._spellings, *self._derived(request)])
-        return HttpResponse(
-            response.status,
-            resealing.text(response.status_text),
-            tuple((n, resealing.text(v)) for n, v in response.headers),
-            self._address(request, response, resealing),
-            response.redirected,
-            _Resealed(response.body, resealing) if resealing.is_needed else response.body,
-        )
+        answer = resealed(response, [*self._spellings, *self._derived(request)])
+        answer.url = self._address(request, answer)
+        return answer
 
     async def close(self) -> None:
         """Close the connections."""
@@ -248,12 +249,10 @@ class SealedTransport:
                 for spelling in (opened, _for_url(opened), opened.rstrip(b"=")):
                     yield spelling, seal
 
-    def _address(self, request: HttpRequest, response: HttpResponse, resealing: Resealing) -> str:
-        if not response.redirected and self.book.leading(request.url) is not None:
-            return request.url
-        address = resealing.text(response.url)
+    def _address(self, request: HttpRequest, response: HttpResponse) -> str:
         if not response.redirected:
-            return address
+            # An address that begins with a seal had to be opened to be one.
+            return response.url if self.book.leading(request.url) is None else request.url
         # A relative redirect may lead from an opened path.
         short = (
             spelling
@@ -261,7 +260,22 @@ class SealedTransport:
             if secret.seal is not None and len(secret.reveal()) >= _SHORTEST_IN_ADDRESS
             for spelling in _readable(secret.reveal(), secret.seal)
         )
-        return Resealing(short).text(address)
+        return Resealing(short).text(response.url)
+
+
+def resealed(response: HttpResponse, found: Iterable[tuple[bytes, bytes]]) -> HttpResponse:
+    """Give a response with spellings of secrets replaced, each by what stands beside it."""
+    resealing = Resealing(found)
+    if not resealing.is_needed:
+        return response
+    return HttpResponse(
+        response.status,
+        resealing.text(response.status_text),
+        tuple((n, resealing.text(v)) for n, v in response.headers),
+        resealing.text(response.url),
+        response.redirected,
+        _Resealed(response.body, resealing),
+    )
 
 
 class Resealing:
@@ -375,7 +389,7 @@ class _Resealed(AsyncIterator[bytes]):
             await close()
 
 
-def _spellings(value: str, seal: str) -> Iterator[tuple[bytes, bytes]]:
+def spellings(value: str, seal: str) -> Iterator[tuple[bytes, bytes]]:
     """Give the ways in which an answer may hold a value, each with what takes its place."""
     yield from _readable(value, seal)
     content, sealed = value.encode("utf-8", "surrogatepass"), seal.encode()

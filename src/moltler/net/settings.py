@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
+
+from moltler.ports import TokenStore
+from moltler.vault.tokens import MemoryTokens
 
 Lookup: TypeAlias = Callable[[str, int], Sequence[str]]
 """Gives the IP addresses of a name; runs in a thread, raises ``OSError`` when there are none."""
@@ -28,3 +31,5 @@ class NetSettings:
     max_request_bytes: int = 16_000_000
     lookup: Lookup | None = None
     """``None`` asks the operating system."""
+    tokens: TokenStore = field(default_factory=MemoryTokens)
+    """Where tokens of OAuth are kept."""

@@ -11,17 +11,10 @@ from collections.abc import Callable, Iterable
 from sqlglot import exp
 
 from moltler.plan.kinds import EXACT, Kinds
+from moltler.plan.macros import call, cast, once
 
 _Pair = tuple[exp.Expr | None, exp.Expr]
 """The same value as a whole number (if it may be one) and as a double."""
-
-
-def _call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
-    return exp.Anonymous(this=name, expressions=list(arguments))
-
-
-def _cast(node: exp.Expr, type_: str) -> exp.Cast:
-    return exp.Cast(this=node, to=exp.DataType.build(type_, udt=True, dialect="duckdb"))
 
 
 class Arithmetic:
@@ -49,7 +42,7 @@ class Arithmetic:
         for key in ("this", "expression"):
             side = node.args.get(key)
             if isinstance(side, exp.Expr) and self._kinds.of(side) == "variant":
-                made.set(key, _call(macro, side.copy()))
+                made.set(key, once(macro, side.copy()))
         return made
 
     def _is_exact(self, node: exp.Expr | None) -> bool:
@@ -84,12 +77,12 @@ class Arithmetic:
     def _leaf(self, node: exp.Expr) -> _Pair:
         match self._kinds.of(node):
             case "variant":
-                return _call("v__whole", node.copy()), _call("v__double", node.copy())
+                return once("v__whole", node.copy()), once("v__double", node.copy())
             case "whole" if isinstance(node, exp.Literal):
-                return _cast(node.copy(), "HUGEINT"), _cast(node.copy(), "DOUBLE")
+                return cast(node.copy(), "HUGEINT"), cast(node.copy(), "DOUBLE")
             case "whole" | "null":
-                whole = _cast(node.copy(), "HUGEINT")
-                return whole, _call("v__exact", whole.copy())
+                whole = cast(node.copy(), "HUGEINT")
+                return whole, once("v__exact", whole.copy())
             case _:
                 return None, node.copy()
 
@@ -114,10 +107,10 @@ class Arithmetic:
         sums = [_with(top, lambda a=a: exp.Sum(this=_argument(a, is_distinct)))
                 for a in (whole, fraction)]  # fmt: skip
         if isinstance(node, exp.Sum):
-            made = _call("v__total", *sums)
+            made = call("v__total", *sums)
         else:
             count = _with(top, lambda: exp.Count(this=_argument(value.copy(), is_distinct)))
-            made = _call("v__mean", *sums, count)
+            made = call("v__mean", *sums, count)
         self._kinds.note(made, "number")
         top.replace(made)
         return gone
@@ -129,7 +122,7 @@ class Arithmetic:
             return whole, exp.Case().when(is_null, double, copy=False)
         if self._kinds.of(value) != "variant":
             return None
-        return _call("v__whole", value.copy()), _call("v__fraction", value.copy())
+        return once("v__whole", value.copy()), once("v__fraction", value.copy())
 
 
 def _above(node: exp.Expr) -> exp.Expr | None:
@@ -148,7 +141,7 @@ def _of(node: exp.Expr, left: exp.Expr, right: exp.Expr) -> exp.Expr:
 
 def _settled(pair: _Pair) -> exp.Expr:
     whole, double = pair
-    return exp.Paren(this=double) if whole is None else _call("v__settled", whole, double)
+    return exp.Paren(this=double) if whole is None else call("v__settled", whole, double)
 
 
 def _argument(value: exp.Expr, is_distinct: bool) -> exp.Expr:  # noqa: FBT001 - of one call

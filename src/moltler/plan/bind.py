@@ -23,6 +23,7 @@ from moltler.plan.scope import (
     output_names,
 )
 from moltler.plan.text import Text
+from moltler.plan.times import read_in_utc
 
 
 def bind(text: Text, tables: Tables, variables: Variables, *, now: datetime | None = None) -> Bound:
@@ -37,6 +38,7 @@ def bind(text: Text, tables: Tables, variables: Variables, *, now: datetime | No
     bound.root = binder.query(text.tree, None, {})
     _tell_apart(bound, binder.stars)
     _check_keys(bound)
+    read_in_utc(bound)
     return bound
 
 

@@ -90,6 +90,8 @@ ITEMS_IN = frozenset(
     array_push_front array_remove list_remove""".split()
 )
 """Functions that take a list and an item, in either order."""
+MEMBERSHIPS = frozenset("array_contains list_contains array_has list_has".split())
+"""Those that tell whether a list holds an item."""
 ITEM_FIRST = frozenset({"list_prepend"})
 """Those whose item comes first."""
 SORTS = frozenset({"array_sort", "list_sort"})

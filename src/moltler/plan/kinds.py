@@ -135,7 +135,9 @@ class Kinds:
     def _kind(self, node: exp.Expr) -> Kind:
         ref = self._bound.ref(node)
         if ref is not None:
-            return self._of_ref(ref)
+            found = self._of_ref(ref)
+            is_local = found == "other" and not ref.source.alias and not ref.path
+            return self._of_name(node) if is_local else found
         match node:
             case exp.Literal():
                 if node.is_string:

@@ -17,7 +17,7 @@ from moltler.plan.conjunct import COMPARISONS, Conjunct
 from moltler.plan.constant import Constants, as_text
 from moltler.plan.listed import Listed, listed, swap
 from moltler.plan.scope import Block
-from moltler.plan.text import DIALECT
+from moltler.plan.text import DIALECT, WRITTEN
 from moltler.plan.variants import Variants
 from moltler.schema import TypeName
 
@@ -26,8 +26,7 @@ _NUMBERS: frozenset[TypeName] = frozenset({"integer", "number"})
 _OPEN: frozenset[TypeName] = frozenset({"document", "any"})
 _LONGEST = 2**31 - 2
 """No list has more elements, and 1 can be added to it."""
-_CHANGED = (exp.Placeholder, exp.Bracket, exp.Overlaps)
-"""What edits replace, and DuckDB would name columns after."""
+_LONGEST_NAME = 60
 
 
 def rewrite(bound: Bound, constants: Constants, conjuncts: Iterable[Conjunct]) -> None:
@@ -70,17 +69,16 @@ def _type(bound: Bound, node: exp.Expr) -> TypeName | None:
 
 
 def _name_columns(block: Block) -> None:
-    """Keep the names of columns whose expression an edit changes."""
+    """Name columns after the author's text: edits change what DuckDB would name them after."""
     if block.is_exists:
         return
     taken = _bare_names(block)
     for projection in list(block.node.expressions):
         if isinstance(projection, exp.Alias | exp.Column | exp.Star):
             continue
-        if projection.find(*_CHANGED) is None or projection.find(exp.Columns):
+        if projection.find(exp.Columns) or _is_path(projection) or _spreads(projection):
             continue
-        name = projection.meta.get("shown") or _last_segment(projection)
-        name = name or _as_written(projection)
+        name = projection.meta.get("shown") or _last_segment(projection) or _as_written(projection)
         if name.lower() not in taken:
             _give_alias(projection, name)
 
@@ -105,18 +103,21 @@ def _last_segment(node: exp.Expr) -> str | None:
     return node.expression.name if is_key else None
 
 
+def _is_path(node: exp.Expr) -> bool:
+    """Tell whether DuckDB names a column after its last key by itself."""
+    while isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
+        node = node.this
+    return isinstance(node, exp.Column)
+
+
+def _spreads(node: exp.Expr) -> bool:
+    """Tell whether a projection may give several columns, which one name would not fit."""
+    return isinstance(node, exp.Explode) and isinstance(node.this, exp.Struct)
+
+
 def _as_written(node: exp.Expr) -> str:
-    copy = node.copy()
-    for part in list(copy.find_all(exp.Placeholder)):
-        if part is not copy:
-            part.replace(exp.column(part.meta.get("shown", part.name)))
-    for part in reversed(list(copy.find_all(exp.Overlaps, bfs=False))):
-        words = exp.Anonymous(this="contains", expressions=[part.this, part.expression])
-        copy = words if part is copy else copy
-        part.replace(words)
-    for name in copy.find_all(exp.Identifier):
-        name.set("quoted", False)  # noqa: FBT003 - sqlglot's own signature
-    return copy.sql(DIALECT)
+    name = " ".join(str(node.meta.get(WRITTEN) or node.sql(DIALECT)).split())
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 # ── constants beside text ────────────────────────────────────────────────────────────────────────

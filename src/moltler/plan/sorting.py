@@ -6,7 +6,16 @@ from sqlglot import exp
 
 from moltler.plan.bound import Bound
 from moltler.plan.kinds import Kinds
+from moltler.plan.macros import once
 from moltler.plan.scope import Ref
+
+
+def stands_for_output(key: exp.Ordered) -> bool:
+    """Tell whether a sort key may be the name of an output: such keys come last."""
+    order = key.parent
+    query = order.parent if isinstance(order, exp.Order) and order.this is None else None
+    is_bare = isinstance(key.this, exp.Column) and not key.this.table
+    return is_bare and isinstance(query, exp.Select | exp.SetOperation)
 
 
 def sort_in_queries(bound: Bound, kinds: Kinds) -> None:
@@ -27,17 +36,21 @@ def _sort(kinds: Kinds, query: exp.Query, key: exp.Ordered) -> None:
         found = _value(kinds, query, position)
         if found is not None and kinds.column(query, position) == "variant":
             node.replace(_key(found))
-    elif isinstance(node, exp.Column) and not node.table and isinstance(query, exp.Select):
+    elif stands_for_output(key):
         # SQL sorts by the alias even where a field has the same name.
-        for projection in query.expressions:
-            is_named = isinstance(projection, exp.Alias) and (
-                projection.alias.lower() == node.name.lower()
-            )
-            if is_named and kinds.of(projection.this) == "variant":
-                node.replace(_key(projection.this.copy()))
-                break
+        named = _named(query, node.name) if isinstance(query, exp.Select) else None
+        if kinds.of(node if named is None else named) == "variant":
+            node.replace(_key((node if named is None else named).copy()))
     elif isinstance(node, exp.Var) and node.name.upper() == "ALL":
         _sort_all(kinds, query, key)
+
+
+def _named(query: exp.Query, name: str) -> exp.Expr | None:
+    lowered = name.lower()
+    for projection in query.expressions:
+        if isinstance(projection, exp.Alias) and projection.alias.lower() == lowered:
+            return projection.this
+    return None
 
 
 def _sort_all(kinds: Kinds, query: exp.Query, key: exp.Ordered) -> None:
@@ -57,7 +70,7 @@ def _sort_all(kinds: Kinds, query: exp.Query, key: exp.Ordered) -> None:
 
 
 def _key(value: exp.Expr) -> exp.Expr:
-    return exp.Anonymous(this="v__sort", expressions=[value])
+    return once("v__sort", value)
 
 
 def _value(kinds: Kinds, query: exp.Query, position: int) -> exp.Expr | None:

@@ -17,7 +17,7 @@ def derived(node: exp.Expr, query: Query, cte: Cte | None) -> Source:
     outputs: dict[str, Output] = {}
     for position, name in enumerate(shown):
         if name:
-            output = Output(name, _property(query, position), position)
+            output = Output(name, declared_column(query, position), position)
             outputs.setdefault(name.lower(), output)
     is_open = names is None or len(outputs) < len(shown)
     return Source(node.alias, outputs, None, query, cte, is_open=is_open)
@@ -34,7 +34,7 @@ def cte_source(node: exp.Table, cte: Cte) -> Source:
     outputs = {}
     for position, name in enumerate(shown):
         if name:
-            output = Output(name, _property(cte.query, position), position)
+            output = Output(name, declared_column(cte.query, position), position)
             outputs.setdefault(name.lower(), output)
     is_open = names is None or len(outputs) < len(shown)
     return Source(node.alias_or_name, outputs, None, cte.query, cte, is_open=is_open)
@@ -57,13 +57,17 @@ def _renamed(node: exp.Expr, names: Sequence[str]) -> list[str]:
     return [*columns, *names[len(columns) :]]
 
 
-def _property(query: Query, position: int) -> Property | None:
+def declared_column(query: Query, position: int) -> Property | None:
+    """Give the field that a column of a query is, unchanged; ``None`` for any other column."""
     match query:
         case Block(outputs=list() as outputs) if position < len(outputs):
             value = outputs[position][1]
             return value.output.property if isinstance(value, Ref) and not value.path else None
         case SetQuery() if not query.node.args.get("by_name"):
-            left, right = _property(query.left, position), _property(query.right, position)
+            left, right = (
+                declared_column(query.left, position),
+                declared_column(query.right, position),
+            )
             return left if left and right and left.type == right.type else None
         case _:
             return None

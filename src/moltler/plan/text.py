@@ -23,10 +23,27 @@ NILADIC = "\ue002"
 """First character of a word that SQL reads as a function, unless a field has that name."""
 
 
+WRITTEN = "written"
+"""Key in the meta of a projection: its text, as its author wrote it."""
+
+
 class Moltler(DuckDB):
     """DuckDB's SQL with array indices taken as written; `plan.rewrite` moves their base."""
 
     INDEX_OFFSET = 0
+
+    class Parser(DuckDB.Parser):
+        """Notes the text of each projection, after which a column without a name is called."""
+
+        def _parse_projections(self) -> tuple[list[exp.Expr], list[exp.Expr] | None]:
+            return self._parse_csv(self._parse_projection), None
+
+        def _parse_projection(self) -> exp.Expr | None:
+            first = self._curr
+            found = self._parse_expression()
+            if found is not None and first and self._prev:
+                found.meta[WRITTEN] = self.sql[first.start : self._prev.end + 1]
+            return found
 
     class Generator(DuckDB.Generator):
         """Writes what the parser does not make as well."""
@@ -69,7 +86,8 @@ _REFUSED_FUNCTIONS = (
 _REFUSED_NAMES = {
     "getenv", "getvariable", "current_setting", "set_config", "nextval", "currval", "query",
     "query_table", "glob", "current_query", "current_database", "current_schema",
-    "current_schemas", "current_catalog", "txid_current", "in_search_path", "version", "user",
+    "current_schemas", "current_catalog", "txid_current", "in_search_path", "version",
+    "current_version", "user",
     "current_user", "session_user", "checkpoint", "force_checkpoint", "summary", "which_secret",
     "storage_info", "setseed",
 }  # fmt: skip
@@ -121,6 +139,13 @@ class Text:
         if not found:
             return self.sql.span
         return _place(self.sql, min(s for s, _ in found), max(e for _, e in found) + 1)
+
+    def name_span(self, node: exp.Expr) -> Span:
+        """Give where the name of a function stands."""
+        meta = node.meta
+        if "start" not in meta:
+            return self.span(node)
+        return _place(self.sql, meta["start"], meta["end"] + 1)
 
 
 def _place(sql: SqlText, start: int, end: int) -> Span:
@@ -226,6 +251,10 @@ def _syntax_error(
     token = next(
         (t for t in tokens if t.line == where.get("line") and t.col == where.get("col")), None
     )
+    if token is not None and token is tokens[-1] and _ends_early(sql, tokens):
+        end = _place(sql, token.start, token.end + 1)
+        message = f"this SELECT ends too early, after `{end.text}`"
+        return error_class("SYN001")("SYN001", message, hint=_unclosed(tokens), span=end)
     span = sql.span if token is None else _place(sql, token.start, token.end + 1)
     shown = "this SELECT" if token is None else f"`{span.text}`"
     hint = None
@@ -233,6 +262,41 @@ def _syntax_error(
         is_word = span.text.isidentifier()
         hint = f'a field of that name is written "{span.text}"' if is_word else None
     return error_class("SYN001")("SYN001", f"{shown} is not expected here", hint=hint, span=span)
+
+
+def _ends_early(sql: SqlText, tokens: list[Token]) -> bool:
+    """Tell whether the last token was good and more was expected behind it.
+
+    The parser blames the last token in both cases; with one more behind it, it blames that one.
+    """
+    last = tokens[-1]
+    more = Token(
+        TokenType.BREAK, " ", line=last.line, col=last.col + 2, start=last.end, end=last.end
+    )
+    try:
+        DIALECT.parser(error_level=ErrorLevel.IMMEDIATE).parse([*tokens, more], sql.text)
+    except SqlglotParseError as error:
+        where = error.errors[0] if error.errors else {}
+        return (where.get("line"), where.get("col")) == (more.line, more.col)
+    return False
+
+
+_PAIRS = {
+    TokenType.L_PAREN: ")",
+    TokenType.L_BRACKET: "]",
+    TokenType.L_BRACE: "}",
+}
+_CLOSERS = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
+
+
+def _unclosed(tokens: list[Token]) -> str | None:
+    open_: list[Token] = []
+    for token in tokens:
+        if token.token_type in _PAIRS:
+            open_.append(token)
+        elif token.token_type in _CLOSERS and open_:
+            open_.pop()
+    return f"close the `{open_[-1].text}` with `{_PAIRS[open_[-1].token_type]}`" if open_ else None
 
 
 def _edit_tokens(
@@ -339,7 +403,7 @@ def _check(text: Text) -> None:
     for node in text.tree.walk():
         for kind, what in _REFUSED_NODES:
             if isinstance(node, kind) and not isinstance(node, exp.Query):
-                refuse(what, text.span(node))
+                refuse(what, text.name_span(node))
         match node:
             case exp.Bracket() if any(isinstance(e, exp.Slice) for e in node.expressions):
                 refuse("a slice in brackets", text.span(node), hint="use ARRAY_SLICE(a, from, to)")
@@ -374,11 +438,11 @@ def _check_table(text: Text, node: exp.Table) -> None:
     if name.lower() not in TABLE_FUNCTIONS:
         refuse(
             f"the table function `{name.lower()}`",
-            text.span(node),
+            text.name_span(source),
             hint=f"functions that may stand in FROM: {', '.join(TABLE_FUNCTIONS)}",
         )
 
 
 def _check_function(text: Text, node: exp.Expr, name: str) -> None:
     if name in _REFUSED_NAMES or name.startswith(_REFUSED_FUNCTIONS) or name.endswith("_scan"):
-        refuse(f"the function `{name}`", text.span(node))
+        refuse(f"the function `{name}`", text.name_span(node))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sqlglot import exp
 
 from moltler.plan.bind import Bound
-from moltler.plan.scope import Block, Ref, Scan
+from moltler.plan.scope import Block, Query, Ref, Scan, output_names
+from moltler.plan.sources import declared_column
 from moltler.schema import SCALARS, DataType, TypeName
 
 _BARRIERS = ("distinct", "group", "having", "qualify", "windows", "sample")
@@ -20,26 +21,33 @@ def passed_through(bound: Bound) -> tuple[Mapping[Scan, frozenset[str]], Mapping
     and changes nothing that anybody asked for.
 
     Returns:
-        By scan the declared names of such fields; by position of the result's column their type.
-        Both empty where the tree holds anything this does not know.
+        By scan the declared names of such fields, none where the tree holds anything this does not
+        know; by position of the result's column its declared type, for all that are plain fields.
     """
     root = bound.root
+    types = dict(_declared(root))
     if not isinstance(root, Block) or root.outputs is None or not _is_plain(bound, root):
-        return {}, {}
+        return {}, types
     shown: dict[int, Ref] = {}
     for position, (_, value) in enumerate(root.outputs):
         if isinstance(value, Ref) and _is_document(value):
             shown[position] = value
     looked_into = _others(bound, root)
     fields: dict[Scan, set[str]] = {}
-    types: dict[int, TypeName] = {}
-    for position, ref in shown.items():
+    for ref in shown.values():
         declared, scan = ref.output.property, ref.source.scan
         if declared is None or scan is None or (scan, declared.name) in looked_into:
             continue
         fields.setdefault(scan, set()).add(declared.name)
-        types[position] = declared.type.name
     return {scan: frozenset(names) for scan, names in fields.items()}, types
+
+
+def _declared(root: Query) -> Iterator[tuple[int, TypeName]]:
+    """Give the declared types of columns that are document fields."""
+    for position in range(len(output_names(root) or ())):
+        declared = declared_column(root, position)
+        if declared is not None and is_variant(declared.type):
+            yield position, declared.type.name
 
 
 def _is_plain(bound: Bound, root: Block) -> bool:

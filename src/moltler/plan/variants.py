@@ -16,7 +16,8 @@ from moltler.plan import functions
 from moltler.plan.arithmetic import Arithmetic
 from moltler.plan.bound import Bound
 from moltler.plan.kinds import ARITHMETIC, Kind, Kinds, arguments, names_of
-from moltler.plan.sorting import sort_in_queries
+from moltler.plan.macros import around, call, cast, once
+from moltler.plan.sorting import sort_in_queries, stands_for_output
 
 OPEN: frozenset[Kind] = frozenset({"variant", "variants"})
 _EQUALITIES = (exp.EQ, exp.NEQ, exp.NullSafeEQ, exp.NullSafeNEQ)
@@ -32,25 +33,6 @@ _TRUTHS_IN = frozenset(
 )
 _DAYS = (exp.DataType.Type.DATE, exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPTZ,
          exp.DataType.Type.TIMESTAMPNTZ)  # fmt: skip
-
-
-def call(name: str, *arguments_: exp.Expr) -> exp.Anonymous:
-    """Give a call by name."""
-    return exp.Anonymous(this=name, expressions=list(arguments_))
-
-
-def cast(node: exp.Expr, type_: str) -> exp.Cast:
-    """Give a value in another type."""
-    return exp.Cast(this=node, to=exp.DataType.build(type_, udt=True, dialect="duckdb"))
-
-
-def around(node: exp.Expr, make: Callable[[exp.Expr], exp.Expr]) -> exp.Expr:
-    """Put something that is made around a node into its place."""
-    hole = exp.null()
-    node.replace(hole)
-    made = make(node)
-    hole.replace(made)
-    return made
 
 
 class Variants:
@@ -97,8 +79,13 @@ class Variants:
     def _is(self, node: object, *kinds: Kind) -> bool:
         return isinstance(node, exp.Expr) and self.kinds.of(node) in (kinds or OPEN)
 
+    def _copy(self, node: exp.Expr) -> exp.Expr:
+        copy = node.copy()
+        self.kinds.note(copy, self.kinds.of(node))
+        return copy
+
     def _wrap(self, node: exp.Expr, macro: str, kind: Kind) -> exp.Expr:
-        made = around(node, lambda n: call(macro, n))
+        made = around(node, lambda n: once(macro, n))
         self.kinds.note(made, kind)
         return made
 
@@ -116,7 +103,7 @@ class Variants:
         def make(inner: exp.Expr) -> exp.Expr:
             match kind:
                 case "variant":
-                    return call("v__when" if is_beside_time else "v__same", inner)
+                    return once("v__when" if is_beside_time else "v__same", inner)
                 case "text" | "truth" | "null" | "whole" | "variants":
                     return cast(inner, "VARIANT")
                 case "time":
@@ -124,10 +111,10 @@ class Variants:
                 case "list":
                     return cast(call("v__items", inner), "VARIANT")
                 case _:
-                    return call("v__same", cast(inner, "VARIANT"))
+                    return once("v__same", cast(inner, "VARIANT"))
 
-        if isinstance(node, exp.Anonymous) and node.this in {"v__same", "v__when"}:
-            return node
+        if isinstance(node, exp.Anonymous) and node.this in {"v__greatest", "v__least"}:
+            return node  # made of such values
         made = around(node, make)
         self.kinds.note(made, "variant")
         return made
@@ -192,7 +179,7 @@ class Variants:
                 self._most(node)
             case exp.ArgMax() | exp.ArgMin():
                 self._wrap_all([node.expression], "v__sort", "other")
-            case exp.Ordered():
+            case exp.Ordered() if not stands_for_output(node):
                 self._wrap_all([node.this], "v__sort", "other")
             case exp.DPipe():
                 self._joined(node)
@@ -282,7 +269,7 @@ class Variants:
         if not isinstance(node, exp.EQ) or not isinstance(quantified, exp.Any):
             self._refuse(node, "a comparison with ANY or ALL of an array", "use list_filter")
         items, item = self.list_of(inner), self.same(value)
-        self.replace(node, call("list_contains", items, item))
+        self.replace(node, call("v__has", items, item))
 
     def _range(self, node: exp.Expr) -> None:
         left, right = node.this, node.expression
@@ -299,7 +286,7 @@ class Variants:
                     if self._is(side, "variant"):
                         self._wrap(side, "v__number", "other")
                     else:
-                        around(side, lambda n: call("v__number", cast(n, "VARIANT")))
+                        around(side, lambda n: once("v__number", cast(n, "VARIANT")))
             case "text" | "truth":
                 self._wrap_all([left, right], _READ_AS[beside], beside)
             case "time":
@@ -313,16 +300,16 @@ class Variants:
 
     def _of_one_kind(self, node: exp.Expr) -> None:
         left, right = self.same(node.this), self.same(node.expression)
-        is_alike = call("v__alike", left.copy(), right.copy())
-        compared = type(node)(this=call("v__sort", left), expression=call("v__sort", right))
+        ranks = [once("v__rank", side.copy()) for side in (left, right)]
+        is_alike = call("v__alike", *ranks)
+        compared = type(node)(this=once("v__sort", left), expression=once("v__sort", right))
         self.replace(node, exp.Case().when(is_alike, compared, copy=False))
 
     def _between(self, node: exp.Between) -> None:
         value, low, high = node.this, node.args["low"], node.args["high"]
         if not any(self._is(n) for n in (value, low, high)):
             return
-        again = value.copy()
-        self.kinds.note(again, self.kinds.of(value))
+        again = self._copy(value)
         above = exp.GTE(this=value, expression=low)
         below = exp.LTE(this=again, expression=high)
         both = exp.Paren(this=exp.And(this=above, expression=below))
@@ -339,7 +326,7 @@ class Variants:
         elif isinstance(listed, exp.Expr):
             if self._is(node.this) or self._is(listed):
                 items, item = self.list_of(listed), self.same(node.this)
-                self.replace(node, call("list_contains", items, item))
+                self.replace(node, call("v__has", items, item))
         elif isinstance(node.this, exp.Tuple):
             self._tuples([node.this, *node.expressions])
         elif any(self._is(n) for n in (node.this, *node.expressions)):
@@ -374,8 +361,7 @@ class Variants:
         value, other = node.this, node.expression
         if not self._is(value) and not self._is(other):
             return
-        again = value.copy()
-        self.kinds.note(again, self.kinds.of(value))
+        again = self._copy(value)
         equal = exp.EQ(this=value, expression=other)
         self.replace(node, exp.Case().when(equal, exp.null(), copy=False).else_(again, copy=False))
         self._equality(equal)
@@ -393,7 +379,7 @@ class Variants:
             value = value.expressions[0]  # it changes nothing here
         if self._is(value, "variant"):
             name = "arg_max" if isinstance(node, exp.Max) else "arg_min"
-            key = call("v__sort", value.copy())
+            key = once("v__sort", value.copy())
             self.replace(node, call(name, value, key, *node.expressions))
 
     # ── operators ────────────────────────────────────────────────────────────────────────────
@@ -402,7 +388,8 @@ class Variants:
         left, right = node.this, node.expression
         kinds = {self.kinds.of(left), self.kinds.of(right)}
         if kinds == {"variant"}:
-            self.replace(node, call("v__joined", left, right))
+            pair = exp.Array(expressions=[left, right])
+            self.replace(node, once("v__joined", pair))
         elif kinds & OPEN and kinds & {"list", "variants"}:
             self.list_of(left)
             self.list_of(right)
@@ -415,22 +402,21 @@ class Variants:
             self._wrap_all([right], "v__text", "text")
         elif self._is(left, "variants") or (self._is(left, "list") and self._is(right)):
             items, item = self.list_of(left), self.same(right)
-            self.replace(node, call("list_contains", items, item))
+            self.replace(node, call("v__has", items, item))
         elif self._is(left, "variant"):
             # The function's SQL name would not find the items of an array in a document.
-            member = call("list_contains", call("v__list", left.copy()), self.same(right.copy()))
-            self.kinds.note(right, self.kinds.of(right))
+            member = call("v__has", once("v__list", left.copy()), self.same(self._copy(right)))
             part = self._text_of(right)
-            kind = call("variant_type", left.copy())
+            kind = once("variant_type", left.copy())
             found = (
                 exp.Case()
                 .when(exp.EQ(this=kind, expression=exp.Literal.string("ARRAY")), member, copy=False)
-                .else_(call("contains", call("v__text", left), part), copy=False)
+                .else_(call("contains", once("v__text", left), part), copy=False)
             )
             self.replace(node, found)
 
     def _text_of(self, node: exp.Expr) -> exp.Expr:
-        return call("v__text", node) if self._is(node, "variant") else cast(node, "TEXT")
+        return once("v__text", node) if self._is(node, "variant") else cast(node, "TEXT")
 
     def _bracket(self, node: exp.Bracket) -> None:
         if len(node.expressions) != 1:
@@ -441,7 +427,8 @@ class Variants:
             index = self._wrap(index, "v__integer", "whole")
         is_literal = isinstance(index, exp.Literal) and str(index.this).isdigit()
         if self._is(node.this, "variant") and not is_text and not is_literal:
-            self.replace(node, call("v__at", call("v__list", node.this), index))
+            items = once("v__list", node.this)
+            self.replace(node, call("v__at", items, index))
 
     def _cast(self, node: exp.Cast) -> None:
         if not self._is(node.this, "variant"):
@@ -485,11 +472,9 @@ class Variants:
 
     def _length(self, node: exp.Expr, given: Sequence[exp.Expr], macro: str) -> None:
         if self._is(given[0], "variant"):
-            self.replace(node, call(macro, given[0]))
+            self.replace(node, once(macro, given[0]))
 
-    def _list_function(
-        self, node: exp.Expr, names: frozenset[str], given: list[exp.Expr]
-    ) -> None:
+    def _list_function(self, node: exp.Expr, names: frozenset[str], given: list[exp.Expr]) -> None:
         if names & functions.TWO_LISTS:
             for each in given:
                 self.list_of(each)
@@ -498,8 +483,9 @@ class Variants:
         if self._is(given[place], "variant"):
             given[place] = self.list_of(given[place])
         if names & functions.ITEMS_IN and len(given) > 1:
-            given[place] = self.list_of(given[place])
-            self.same(given[1 - place])
+            items, item = self.list_of(given[place]), self.same(given[1 - place])
+            if names & functions.MEMBERSHIPS:
+                self.replace(node, call("v__has", items, item))
             return
         items = given[place]
         if not self._is(items, "variants"):

@@ -173,10 +173,24 @@ class Call:
 
 
 class Deadline:
-    """A time limit that does not count the time spent in the queue and the throttle."""
+    """A time limit that does not count the time spent in the queue and the throttle.
 
-    def __init__(self, limit_s: float, waits: Waits | None, on_expired: Callable[[], None]) -> None:
+    Args:
+        limit_s: Seconds from each start.
+        waits: What does not count.
+        on_expired: Called when the time is over.
+        spent_s: Seconds that count as gone at the first start.
+    """
+
+    def __init__(
+        self,
+        limit_s: float,
+        waits: Waits | None,
+        on_expired: Callable[[], None],
+        spent_s: float = 0.0,
+    ) -> None:
         self._limit_s = limit_s
+        self._spent_s = spent_s
         self._waits = waits
         self._on_expired = on_expired
         self._timer: asyncio.TimerHandle | None = None
@@ -185,11 +199,18 @@ class Deadline:
     def start(self) -> None:
         """Count from now on, from zero."""
         loop = asyncio.get_running_loop()
-        self._started = loop.time()
+        spent, self._spent_s = self._spent_s, 0.0
+        self._started = loop.time() - spent
         self._waited = self._waits.read() if self._waits else 0.0
         if self._timer is None:
             # Later starts leave the timer alone; when it rings it looks at the clock.
-            self._timer = loop.call_later(self._limit_s, self._ring)
+            self._timer = loop.call_later(max(self._limit_s - spent, 0), self._ring)
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds that count, since the last start."""
+        waited = self._waits.read() - self._waited if self._waits else 0.0
+        return asyncio.get_running_loop().time() - self._started - waited
 
     def stop(self) -> None:
         """Count no more."""
@@ -199,8 +220,7 @@ class Deadline:
 
     def _ring(self) -> None:
         loop = asyncio.get_running_loop()
-        waited = self._waits.read() - self._waited if self._waits else 0.0
-        left = self._limit_s - (loop.time() - self._started - waited)
+        left = self._limit_s - self.spent_s
         if left > 0:
             self._timer = loop.call_later(left, self._ring)
         else:

@@ -78,8 +78,8 @@ class Times:
     """How long we wait for a process."""
 
     start_s: float = 20.0
-    load_s: float = 5.0
-    """For a handler's top-level code."""
+    check_s: float = 5.0
+    """For the compiling of a definition, which runs nothing of it."""
     silence_s: float = 10.0
     """Without an answer while no call runs: a loop that a call left behind."""
     grace_s: float = 1.0

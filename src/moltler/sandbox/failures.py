@@ -13,7 +13,7 @@ from moltler.flow.http import FetchFailure
 from moltler.model import Handler
 from moltler.sandbox.call import Call, Death
 from moltler.sandbox.frames import MAX_MESSAGE, MAX_STACK, Thrown
-from moltler.sandbox.positions import Module, first_place, in_script, place
+from moltler.sandbox.positions import Module, end_of, first_place, in_script, place
 from moltler.secret import Secret, redact
 
 _CODES = {
@@ -120,12 +120,9 @@ def of_death(death: Death, call: Call, failing: Failing) -> MoltlerError:
     match death.cause:
         case "time" if is_culprit:
             code = "JSR002"
-            if call.kind == "load":
-                message = "the handler's top-level code did not come to its end in time"
-                hint = "move work into the function, where OPTIONS `timeout_seconds` counts"
-            else:
-                message = f"the handler did not finish within {limits.timeout_s:g} seconds"
-                hint = "ask the API for less, or raise OPTIONS `timeout_seconds`"
+            subject = "the handler's top-level code" if call.kind == "load" else "the handler"
+            message = f"{subject} did not finish within {limits.timeout_s:g} seconds"
+            hint = "ask the API for less, or raise OPTIONS `timeout_seconds`"
         case "died" if death.returncode in _OUT_OF_MEMORY:
             message = f"the handler needed more than {limits.memory_mb} MB of memory"
             hint = "yield rows page by page from a generator, or raise OPTIONS `memory_mb`"
@@ -172,9 +169,10 @@ def of_source(thrown: Thrown, handler: Handler, entry: str) -> Problem:
             "DEF003",
             f"the handler does not define `{entry}`",
             f"declare it: {_SIGNATURES.get(entry, entry)}",
-            place(module, 1, None),
+            place(module, 1, 1),
         )
     if where.column is None:
+        where = end_of(handler)
         message = "the handler ends too early: a bracket, quote or comment is not closed"
     else:
         message = f"the handler does not compile: {thrown.message[:500]}"

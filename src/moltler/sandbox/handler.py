@@ -118,7 +118,7 @@ class JavaScriptHandlers(Runtime):
             child = await self._spares.claim(_ANY_LIMITS.memory_mb)
             call = Call(child.next_id(), "check")
             try:
-                answer = await ask(child, call, Kind.CHECK, handler, entry, child.times.load_s)
+                answer = await ask(child, call, Kind.CHECK, handler, entry, child.times.check_s)
             finally:
                 self._spares.give_back(child)
         return answer, call

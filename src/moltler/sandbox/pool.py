@@ -113,8 +113,10 @@ class Instance:
         handler: Handler,
         entry: str,
         watch: WriteWatch | None = None,
-    ) -> Module:
-        """Give a handler's module, loading it at its first call.
+    ) -> tuple[Module, float]:
+        """Give a handler's module, loading it at its first call, and the seconds that this took.
+
+        The time limit of a call counts from here.
 
         Raises:
             NotLoaded: It throws, hangs or does not compile.
@@ -122,20 +124,19 @@ class Instance:
         async with self._loading:
             self.check_open()
             if child is self._child and (known := self._loaded.get((handler, entry))):
-                return known
+                return known, 0.0
             call = Call(child.next_id(), "load", watch)
             module = Module(call.id, handler, typescript=False)
             self.modules[call.id] = module
-            answer = await ask(
-                child, call, Kind.LOAD, handler, entry, child.times.load_s, self.transport
-            )
+            limit_s = self.target.limits.timeout_s
+            answer = await ask(child, call, Kind.LOAD, handler, entry, limit_s, self.transport)
             if not isinstance(answer, Loaded):
                 raise NotLoaded(answer, call)
             module = Module(call.id, handler, answer.typescript)
             self.modules[call.id] = module
             if child is self._child:
                 self._loaded[handler, entry] = module
-            return module
+            return module, call.deadline.spent_s if call.deadline else 0.0
 
     def check_open(self) -> None:
         """Refuse a call that comes too late: the process may serve somebody else by now.

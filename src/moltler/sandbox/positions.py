@@ -43,6 +43,21 @@ def place(module: Module, line: int, column: int | None) -> ScriptPosition:
     return ScriptPosition(handler.file, handler.line + line - 1, shown)
 
 
+def end_of(handler: Handler) -> ScriptPosition:
+    r"""Give the place directly after the last character of a handler.
+
+    >>> end_of(Handler("f(", "shop.moltler", 7, 12)).column
+    14
+    """
+    lines = handler.text.split("\n")
+    while len(lines) > 1 and not lines[-1].strip():
+        lines.pop()
+    before = handler.column - 1 if len(lines) == 1 else 0
+    return ScriptPosition(
+        handler.file, handler.line + len(lines) - 1, before + len(lines[-1].rstrip()) + 1
+    )
+
+
 def first_place(stack: str, modules: Mapping[int, Module]) -> ScriptPosition | None:
     """Give the place of the innermost frame of a stack that lies in a handler."""
     for line in stack.split("\n"):

@@ -263,7 +263,7 @@ async def begin(
     await turn.take()
     try:
         child = await instance.child()
-        module = await instance.module(child, work.handler, work.entry, work.watch)
+        module, spent_s = await instance.module(child, work.handler, work.entry, work.watch)
         instance.check_open()
     except NotLoaded as failed:
         turn.end()
@@ -278,6 +278,7 @@ async def begin(
         work.target.limits.timeout_s,
         instance.transport.waits,
         lambda: child.kill(Death("time", frozenset({call.id}))),
+        spent_s,
     )
     call.on_pause = turn.end
     if kind == "query":

@@ -45,7 +45,9 @@ def action_spec(target: ResolvedConnector, parameters: Mapping[str, JsonValue]) 
     Raises:
         MoltlerError: The arguments are too large (PLN005).
     """
-    return _encoded({"kind": "value", "args": [config_of(target), dict(parameters)]})
+    # A key that does not apply is absent, never null; what is inside a value is the caller's.
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return _encoded({"kind": "value", "args": [config_of(target), given]})
 
 
 def test_spec(target: ResolvedConnector) -> bytes:

@@ -190,7 +190,7 @@ def action_of(catalog: Catalog, call: ast.Exec) -> str:
         PlanError: PLN008, several entities have an action of that name.
     """
     connector, *rest = call.path
-    _, definition, _ = catalog.usable(connector, call.span)
+    _, definition, _ = catalog.usable(connector, call.path_span)
     if len(rest) > 1 or definition.action(rest[0]) is not None:
         return ".".join(rest)
     wanted = rest[0].lower()
@@ -200,7 +200,7 @@ def action_of(catalog: Catalog, call: ast.Exec) -> str:
             "PLN008",
             f"`{connector}.{rest[0]}` may mean {' or '.join(f'`{p}`' for p in found)}",
             hint=f"write `{connector}.{found[0]}`",
-            span=call.span,
+            span=call.path_span,
             allowed=tuple(found),
         )
     if found:

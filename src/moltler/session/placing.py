@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from moltler.errors import MoltlerError, ScriptPosition, Span
 from moltler.flow.result import Column, RowStream
 from moltler.flow.scan import IncompleteReason, Warning
+from moltler.lang.ast import SqlText
 
 if TYPE_CHECKING:
     from moltler.flow.result import Page, PageSchema
@@ -26,6 +28,19 @@ def place(error: MoltlerError, statement: Span) -> None:
     if _is_within(error.problems[0].span, statement) or any(_STATEMENT in n for n in notes):
         return
     error.add_note(f"{_STATEMENT}{statement.source.name}:{statement.line}:{statement.column}")
+
+
+@contextmanager
+def placed_in(sql: SqlText) -> Generator[None]:
+    """Place what fails inside at the part of a SELECT that it is about, if that can be told."""
+    try:
+        yield
+    except MoltlerError as error:
+        # Only failures need the parser of SELECTs here.
+        from moltler.plan.places import pinpoint
+
+        pinpoint(error, sql)
+        raise
 
 
 def _is_within(place: Span | ScriptPosition | None, statement: Span) -> bool:

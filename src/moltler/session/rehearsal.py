@@ -80,7 +80,7 @@ class _Rehearsal:
             case ast.ExecStatement():
                 catalog = self.catalog.load()
                 path = action_of(catalog, statement.call)
-                catalog.action(statement.call.path[0], path, statement.call.span)
+                catalog.action(statement.call.path[0], path, statement.call.path_span)
                 self.has_run = self.has_run and statement.into is None
                 return f"run the action {path}"
             case _ if isinstance(statement, LATER):

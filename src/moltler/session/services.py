@@ -12,6 +12,7 @@ from moltler.ports import ActionLog, Clock, Handlers, SecretStore
 from moltler.vault.store import SecretRow
 
 if TYPE_CHECKING:
+    from moltler.exec.cache import ScanCache
     from moltler.exec.duck import Engine
 
 
@@ -114,7 +115,12 @@ class Services(Protocol):
 
     @property
     def handlers(self) -> Handlers:
-        """The JavaScript of connectors."""
+        """The JavaScript of connectors, with retries and the cache."""
+        ...
+
+    @property
+    def cache(self) -> ScanCache:
+        """Rows that OPTIONS cache_ttl keeps."""
         ...
 
     def print(self, text: str) -> None:

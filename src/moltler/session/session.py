@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moltler.catalog.arguments import GivenArgument
-from moltler.errors import MoltlerError, ParseError, Source, Span
+from moltler.errors import MoltlerError, ParseError, Source
 from moltler.exec.scope import Scope
 from moltler.flow.result import ActionResult, Column, Done, Outcome, Table
 from moltler.lang import ast
@@ -170,7 +170,7 @@ class Session:
         try:
             door = StatementRunner(services, values, self._run_tests)
             for statement, outcome in run(script.statements, scope, door):
-                yield statement, self._explained(outcome, statement.span, explain)
+                yield statement, self._explained(outcome, statement, explain)
                 if isinstance(statement, _CHANGING):
                     effects.append(" ".join(statement_name(statement)).strip())
         except MoltlerError as error:
@@ -180,13 +180,20 @@ class Session:
             self._variables.keep(scope)
 
     def _explained(
-        self, outcome: Outcome | None, statement: Span, explain: Callable[[MoltlerError], None]
+        self,
+        outcome: Outcome | None,
+        statement: ast.Statement,
+        explain: Callable[[MoltlerError], None],
     ) -> Outcome | None:
         if isinstance(outcome, Table | Done | ActionResult | None):
             return outcome
 
         def placed(error: MoltlerError) -> None:
-            place(error, statement)
+            from moltler.plan.places import pinpoint
+
+            if isinstance(statement, ast.Select):
+                pinpoint(error, statement.sql)
+            place(error, statement.span)
             explain(error)
 
         # A result that is being read keeps its session, which would end when it is dropped.

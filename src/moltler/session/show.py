@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from moltler.catalog.catalog import LOCAL_DESTINATION, Catalog, no_such_action, no_such_entity
 from moltler.catalog.journal import ActionRecord, LastCall
@@ -17,6 +17,9 @@ from moltler.lang.ast import QuotedName
 from moltler.model import Connector, ConnectorType, Entity, EnvReference, TypeEntry
 from moltler.schema import JsonValue, Property, Schema, TypeName
 from moltler.secret import MASK
+
+if TYPE_CHECKING:
+    from moltler.exec.cache import CacheRow
 
 Status: TypeAlias = Literal["created", "connected", "error", "disabled"]
 
@@ -36,6 +39,16 @@ _CONNECTORS = _columns(
 _PROPERTIES = _columns("property value")
 _ENTITIES = _columns("entity fields primary_key description")
 _ACTIONS = _columns("action parameters idempotent description", idempotent="boolean")
+_CACHE = _columns(
+    "connector entity where limit rows bytes age_s ttl_s hits",
+    where="any",
+    limit="integer",
+    rows="integer",
+    bytes="integer",
+    age_s="number",
+    ttl_s="number",
+    hits="integer",
+)
 _HISTORY = _columns(
     "id started connector action parameters status error", id="integer", started="timestamp"
 )
@@ -61,6 +74,25 @@ _TESTS = _columns("type name tags last_status", tags="array")
 
 
 # ── connectors ───────────────────────────────────────────────────────────────────────────────
+
+
+def show_cache(kept: Iterable[CacheRow]) -> Table:
+    """List the scans whose rows are kept, the latest used last."""
+    rows = (
+        (
+            r.connector,
+            r.entity,
+            r.where,
+            r.limit,
+            r.rows,
+            r.size,
+            round(r.age_s, 1),
+            r.ttl_s,
+            r.hits,
+        )
+        for r in kept
+    )
+    return Table(_CACHE, tuple(rows))
 
 
 def show_connectors(catalog: Catalog, last_calls: Mapping[str, LastCall]) -> Table:

@@ -27,6 +27,7 @@ from moltler.session.environment import (
     action_of,
 )
 from moltler.session.names import statement_name
+from moltler.session.placing import placed_in
 from moltler.session.services import Services
 from moltler.vault.lookup import lookup_secret
 
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
     from moltler.exec.run import SelectRows
 
 LATER = (
-    ast.ClearCache
-    | ast.Sync
+    ast.Sync
     | ast.RollbackSync
     | ast.DropSchedule
     | ast.CreateDestination
@@ -105,7 +105,10 @@ class StatementRunner:
 
     def _run(self, statement: ast.Statement, scope: Scope) -> Outcome | None:
         match statement:
-            case ast.Select() | ast.Query():
+            case ast.Select():
+                with placed_in(statement.sql):
+                    return self._select(self._plan(statement, scope))
+            case ast.Query():
                 return self._select(self._plan(statement, scope))
             case ast.ExecStatement():
                 return self._execute(statement.call, scope)
@@ -113,7 +116,8 @@ class StatementRunner:
                 return self._dry_run(statement, call, scope)
             case ast.Explain(target=ast.SqlText() as sql):
                 plan = self._plan(ast.Select(sql, span=sql.span), scope)
-                return self._analyze(plan) if statement.analyze else self._explain(plan)
+                with placed_in(sql):
+                    return self._analyze(plan) if statement.analyze else self._explain(plan)
             case (
                 ast.CreateType()
                 | ast.CreateEntity()
@@ -132,6 +136,8 @@ class StatementRunner:
                 return self.definer.configure(statement, lambda e: evaluate(e, environment))
             case ast.TestConnector():
                 return self._test(statement)
+            case ast.ClearCache():
+                return self._clear_cache(statement)
             case ast.Show():
                 return self._show(statement)
             case ast.ShowConnector():
@@ -150,7 +156,7 @@ class StatementRunner:
                 )
                 return Done(*statement_name(statement))
             case ast.Describe():
-                return show.describe(self._catalog(), statement.path, statement.span)
+                return show.describe(self._catalog(), statement.path, statement.path_span)
             case _:
                 if isinstance(statement, LATER):
                     raise not_supported(statement)
@@ -187,9 +193,16 @@ class StatementRunner:
             case "PACKAGES":
                 return show.show_packages()
             case "CACHE":
-                raise not_supported(statement)
+                return show.show_cache(self.services.cache.rows())
             case _:
                 assert_never(statement.subject)
+
+    def _clear_cache(self, statement: ast.ClearCache) -> Done:
+        name = statement.connector
+        if name is not None:
+            name = self._catalog().connector(name, statement.span).name
+        count = self.services.cache.clear(name)
+        return Done("CLEAR CACHE", name or "", f"{count} scan(s) forgotten")
 
     def _show_connector(self, statement: ast.ShowConnector) -> Table:
         name, span, journal = statement.name, statement.span, self.services.journal
@@ -260,7 +273,8 @@ class StatementRunner:
     def _explain(self, plan: QueryPlan) -> Table:
         from moltler.exec.explain import COLUMNS, explain
 
-        return Table(COLUMNS, explain(plan, self._resolver()), plan.warnings)
+        rows = explain(plan, self._resolver(), self.services.cache.verdict)
+        return Table(COLUMNS, rows, plan.warnings)
 
     def _analyze(self, plan: QueryPlan) -> Table:
         from moltler.exec.analyze import analyze
@@ -273,6 +287,7 @@ class StatementRunner:
             resolve=self._resolver(),
             clock=services.clock,
             on_end=self._note_scans(plan),
+            verdict=self.services.cache.verdict,
         )
 
     def _resolver(self) -> Callable[[str], ResolvedConnector]:
@@ -291,8 +306,9 @@ class StatementRunner:
         return note
 
     def _select_rows(self, sql: ast.SqlText, scope: Scope) -> list[dict[str, object]]:
-        outcome = self._select(self._plan(ast.Select(sql, span=sql.span), scope))
-        return list(self.rows(outcome))
+        plan = self._plan(ast.Select(sql, span=sql.span), scope)
+        with placed_in(sql):
+            return list(self.rows(self._select(plan)))
 
     def resolve(self, catalog: Catalog, name: str) -> ResolvedConnector:
         """Give an instance ready for a call.
@@ -329,7 +345,7 @@ class StatementRunner:
 
         catalog = self._catalog()
         connector, path = call.path[0], action_of(catalog, call)
-        action = catalog.action(connector, path, call.span)
+        action = catalog.action(connector, path, call.path_span)
         parameters = bind_arguments(action, self._given(call, scope), call.span)
         if not isinstance(self.services, DryRunHost):
             raise not_supported(statement, "EXPLAIN CONNECTOR_EXEC inside a test")
@@ -351,7 +367,7 @@ class StatementRunner:
         from moltler.exec.action import run_action
 
         span = None if call is None else call.span
-        action = catalog.action(connector, path, span)
+        action = catalog.action(connector, path, None if call is None else call.path_span)
         if self.services.read_only:
             raise PlanError(
                 "PLN012",

@@ -12,7 +12,9 @@ from typing import Protocol
 
 from moltler.catalog.catalog import Catalog
 from moltler.errors import MoltlerError, error_class
+from moltler.exec.cache import ScanCache
 from moltler.exec.duck import Connection, Engine
+from moltler.exec.retry import RetryingHandlers, RetryPolicy, sleep
 from moltler.exec.scope import Scope
 from moltler.flow.connector import ResolvedConnector
 from moltler.model import Handler
@@ -146,6 +148,7 @@ class World:
                 still.started.timestamp() * 1000, still.seed, is_instant=still.is_instant
             )
             self.clock = TestClock(host.clock, lambda: self.room.virtual_now_ms)
+        mock.tokens.now = self.clock.now
         hides = tape.hides_environment
         self.environ = Environ(
             {k: v for k, v in environ.items() if not (hides and _names_secret(k))}
@@ -161,6 +164,12 @@ class World:
         self.asserted = 0
         self.broken: MoltlerError | None = None
         """The first assertion that failed; no CATCH makes it good."""
+        self.cache = ScanCache(self.clock)
+        # Where the answers are made up or recorded, nobody needs to wait for them.
+        is_instant = mock.is_mocked or (still is not None and still.is_instant)
+        policy = RetryPolicy(self.clock, self._skip if is_instant else sleep)
+        self.handlers: Handlers = self.cache.over(RetryingHandlers(self.room, policy))
+        """The JavaScript of the test's connectors, with retries and a cache of its own."""
         self._host = host
         self._timeout = timeout
         self._engine = _WatchedEngine(host.engine)
@@ -175,11 +184,6 @@ class World:
     def engine(self) -> Engine:
         """DuckDB, stopped when the time is up."""
         return self._engine
-
-    @property
-    def handlers(self) -> Handlers:
-        """The JavaScript of the test's connectors."""
-        return self.room
 
     def print(self, text: str) -> None:
         """Write one line for the user."""
@@ -196,6 +200,9 @@ class World:
         """Move the clock of the test."""
         self.clock.advance(by)
         self.room.advance(by / timedelta(milliseconds=1))
+
+    def _skip(self, seconds: float, _is_over: threading.Event) -> None:
+        self.advance(timedelta(seconds=seconds))
 
     def note_assertion(self, error: MoltlerError | None) -> None:
         """Count an assertion, and keep the first that failed."""

@@ -101,6 +101,14 @@ def derived(text: bytes) -> str:
     return f"sealed_b_{len(digits)}_{digits}"
 
 
+def given_to_btoa(text: str) -> bytes | None:
+    """Give the text that a derived seal was made of, or ``None`` for any other text."""
+    first = next(seals_in(text), None)
+    if first is None or first[2] is None or (first[0], first[1]) != (0, len(text)):
+        return None
+    return bytes.fromhex(first[2])
+
+
 class SealBook:
     """The seals of one instance.
 
@@ -187,5 +195,3 @@ class SealBook:
                 if limit is not None:
                     opened = base64.b64encode(self._opened(template, None, limit, depth + 1))
                 yield start, stop, opened
-
-

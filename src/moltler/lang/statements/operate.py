@@ -65,12 +65,14 @@ def _show_connector(cursor: Cursor, start: int) -> ast.Statement:
 def describe(cursor: Cursor) -> ast.Describe:
     """Read DESCRIBE."""
     start = cursor.expect("DESCRIBE", "DESC").start
+    first = cursor.token.start
     path = [cursor.name("a connector")]
     cursor.expect_symbol(".")
     path.append(cursor.name("an entity or action"))
     if cursor.take_symbol("."):
         path.append(cursor.name("an action"))
-    return ast.Describe(tuple(path), span=cursor.span_from(start))
+    path_span = cursor.span_from(first)
+    return ast.Describe(tuple(path), path_span, span=cursor.span_from(start))
 
 
 def select(cursor: Cursor) -> ast.Select:

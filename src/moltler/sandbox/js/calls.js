@@ -25,7 +25,9 @@ export function openCall(id, key = id) {
     timers: new Map(),
     exchanges: new Set(),
     status: undefined,
+    lastStatus: undefined,
     retryAfter: undefined,
+    placed: null,
     log: { lines: 0, characters: 0, dropped: 0 },
   };
   calls.set(key, call);

@@ -1,5 +1,6 @@
 // Handler texts as modules: read as JavaScript, else as TypeScript, and what is wrong with them.
 
+import { ConnectorError, FetchError } from "./errors.js";
 import { stringify } from "./json.js";
 
 const ENTRY = "__moltler_entry";
@@ -8,6 +9,8 @@ const revokeURL = URL.revokeObjectURL.bind(URL);
 const NativeBlob = Blob;
 const AsyncFunction = (async () => {}).constructor;
 const stopUrl = createURL(new NativeBlob(["throw null"], { type: "text/javascript" }));
+// The first thing that a module does, before its own code: it ends.
+const STOP = `import ${stringify(stopUrl)};`;
 const urls = new Map();
 
 // Names loaded modules in a stack by their handler's id.
@@ -27,6 +30,7 @@ export function forgetModules() {
 
 // Tells what is wrong with a text that did not compile, or null if it compiled and then threw.
 function compileProblem(error, url) {
+  if (error instanceof ConnectorError || error instanceof FetchError) return null;
   const message = String(error?.message ?? "");
   const position = message.match(/at (\S+):(\d+):(\d+)\s*$/);
   if (!position || position[1] !== url) return null;
@@ -71,6 +75,29 @@ export async function importHandler(source, entry, suffix, id) {
   return { problem: further ? second : first };
 }
 
+const CALLED = /(?<![.\w$]|\.\.\.)\bimport(?=(?:\s|\/\*[^]*?\*\/|\/\/[^\n]*\n)*\()|(?<=\.\.\.)import(?=\s*\()/g;
+
+// Finds `import(…)` in code. A reserved word of the same length in its place does not compile; in
+// a text, a comment, or as the name of a method it does.
+export async function dynamicImport(source, entry) {
+  const places = [...source.matchAll(CALLED)].map((match) => match.index);
+  const replaced = (indices) => {
+    let text = source;
+    for (const i of indices) text = `${text.slice(0, i)}public${text.slice(i + 6)}`;
+    return text;
+  };
+  const compiles = async (indices) =>
+    !(await importHandler(replaced(indices), entry, STOP)).problem;
+  if (places.length === 0 || await compiles(places)) return null;
+  for (const at of places) {
+    if (await compiles([at])) continue;
+    const before = source.slice(0, at).split("\n");
+    const column = before.at(-1).length + 1;
+    return { kind: "import", name: "", message: "", line: before.length, column };
+  }
+  return null;
+}
+
 function staticImport(source, typescript) {
   const found = /^[ \t]*import\b(?![ \t]*[.(])/m.exec(source);
   if (!found) return null;
@@ -90,9 +117,10 @@ function staticImport(source, typescript) {
 // Compiles without running: a module that throws is evaluated before the handler's own. Gives
 // {problem} or {typescript}.
 export async function checkHandler(source, entry) {
-  const result = await importHandler(source, entry, `import ${stringify(stopUrl)};`);
-  const problem = result.problem ?? staticImport(source, result.typescript);
-  if (["unbound", "import"].includes(problem?.kind)) {
+  const result = await importHandler(source, entry, STOP);
+  const problem = result.problem ?? staticImport(source, result.typescript) ??
+    await dynamicImport(source, entry);
+  if (["unbound", "import"].includes(result.problem?.kind)) {
     Object.assign(problem, staticImport(source, false));
   }
   return problem ? { problem } : { typescript: result.typescript };

@@ -128,7 +128,14 @@ export function describe(thrown) {
   }
 }
 
+// What the runtime says of a module that code made of a text asks for.
+const NO_IMPORT = /--(?:allow|no)-[a-z]+|^not available in connectors$/;
+
 function describeShown(thrown) {
+  if (isError(thrown) && NO_IMPORT.test(read(thrown, "message"))) {
+    const stack = cut(text(read(thrown, "stack")) ?? "", MAX_STACK);
+    return { kind: "native", name: "", message: "`import` is not available in connectors", stack };
+  }
   if (!isError(thrown)) {
     const message = typeof thrown === "string" ? thrown : preview(thrown, 200);
     return { kind: "plain", name: "thrown value", message: cut(message, MAX_MESSAGE) };

@@ -11,6 +11,7 @@ const MAX_IN_FLIGHT = 32;
 const NO_BODY = new Set([101, 103, 204, 205, 304]);
 
 const NativeRequest = Request;
+const NativeURL = URL;
 const NativeResponse = Response;
 const { captureStackTrace } = Error;
 const { parse } = JSON;
@@ -49,6 +50,8 @@ NativeResponse.prototype.json = async function json() {
     return parseExactly(body);
   } catch (error) {
     ofJson.add(error);
+    const call = current();
+    if (call) call.placed = error;
     throw at(site, error);
   }
 };
@@ -80,7 +83,9 @@ function headersOf(pairs) {
 
 function failure(exchange, { message, code }) {
   const Class = code.startsWith("MOCK_") ? MockUnmatchedError : FetchError;
-  return at(exchange.site, new Class(message, code));
+  const error = at(exchange.site, new Class(message, code));
+  exchange.call.placed = error;
+  return error;
 }
 
 const exchanges = new Map();
@@ -125,6 +130,10 @@ export async function fetch(input, init = undefined) {
   captureStackTrace(site, fetch);
   const isSealed = typeof input === "string" && startsWith(input, "sealed_");
   const request = new NativeRequest(isSealed ? SEALED_BASE + input : input, init);
+  const { username, password } = new NativeURL(request.url);
+  if (username || password) {
+    throw new TypeError("the URL of a request cannot hold a user name or a password");
+  }
   const call = current();
   if (!call) throw new DOMException("the call has ended", "AbortError");
   const signal = request.signal;
@@ -227,6 +236,7 @@ export function onReply(id, payload) {
     exchange.reject = () => {};
   }
   if (status >= 400) call.status = status;
+  call.lastStatus = status;
   const isNative = status >= 200 && status <= 599;
   const response = new NativeResponse(body, {
     status: isNative ? status : 200,

@@ -70,7 +70,9 @@ export function checkRow(row, index) {
   const hint = kind === "Promise"
     ? "await it: return await Promise.all(rows)"
     : "each row must be an object such as {id: 1}";
-  throw new DataProblem(`row ${index} is not an object but ${kind}: ${preview(row)}`, hint);
+  const shown = preview(row);
+  const found = shown === kind ? kind : `${kind}: ${shown}`;
+  throw new DataProblem(`row ${index} is not an object but ${found}`, hint);
 }
 
 // `first` is the number of the first row, `isPart` tells an array from what a generator yielded.
@@ -97,6 +99,9 @@ export function fail(call, error, described = describe(error)) {
     described = describe(problem);
   }
   if (described.kind === "rate") described.retry_after ??= call.retryAfter;
+  if (described.kind === "data" && call.lastStatus >= 400) {
+    described.hint = `check \`response.ok\` first: the API answered ${call.lastStatus}`;
+  }
   described.status ??= call.status;
   described.name ??= "";
   described.message ??= "";

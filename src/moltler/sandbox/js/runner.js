@@ -14,7 +14,7 @@ import {
 } from "./calls.js";
 import { hasBaseline, isPristine, taint, takeBaseline } from "./baseline.js";
 import { elapse, installClock, resetClock, setClock } from "./clock.js";
-import { checkHandler, forgetModules, importHandler, moduleIds } from "./compile.js";
+import { checkHandler, dynamicImport, forgetModules, importHandler, moduleIds } from "./compile.js";
 import { onChunk, onReply } from "./fetch.js";
 import { CANCELLED, fail } from "./pages.js";
 import * as pipe from "./pipe.js";
@@ -46,17 +46,26 @@ async function check(id, { source, entry }) {
 
 async function load(id, { source, entry }) {
   const call = openCall(id, `load ${id}`);
-  // A module got by its address would be the same one in the next test.
-  if (/\bimport\b/.test(source)) taint();
+  // A module that code made of a text gets by its address would be the same in the next test.
+  if (/\b(?:import|eval|Function|constructor)\b/.test(source)) taint();
+  // Definitions are checked; this one may have been made before they were.
+  const forbidden = await dynamicImport(source, entry);
+  if (forbidden) return fail(call, null, forbidden);
   setLoading(call);
   const result = await storage.run(call, () => importHandler(source, entry, "", id));
   endLoading(call);
   if (call.done) return;
   if (result.problem) return fail(call, null, result.problem);
-  if ("thrown" in result) return fail(call, result.thrown);
+  if ("thrown" in result) return fail(call, original(call, result.thrown));
   handlers.set(id, result.entry);
   closeCall(call);
   sendJson(pipe.LOADED, id, { typescript: result.typescript });
+}
+
+// The runtime copies an error whose stack was written, as ours are, when a module throws it.
+function original(call, thrown) {
+  const { placed } = call;
+  return placed !== null && thrown?.message === placed.message ? placed : thrown;
 }
 
 async function run(id, spec) {
