@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check lint types house docs bench fmt lock clean
+.PHONY: help quickstart test check lint types house docs bench fuzz fmt lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -42,6 +42,9 @@ check: lint types house docs test ## Lint, types, architecture contracts, docs a
 
 bench: $(READY) ## Measure the workloads against a hand-written floor; writes benchmarks/RESULTS.md.
 	$(BIN)/python -m benchmarks.run
+
+fuzz: $(READY) ## Compare 100,000 random queries with plain tables; FIRST=seed COUNT=number to choose.
+	PYTHONPATH=tests $(BIN)/python -m fuzz.campaign --first $(or $(FIRST),0) --count $(or $(COUNT),100000)
 
 fmt: $(READY) ## Format the Python, the JavaScript and the generated docs.
 	$(BIN)/ruff format src tests benchmarks scripts

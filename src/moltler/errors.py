@@ -266,6 +266,14 @@ class ConnectorUnknownOutcomeError(ConnectorError):
     """A write may or may not have happened (API008)."""
 
 
+class InterruptedWrite(KeyboardInterrupt):
+    """Ctrl-C while a write was on its way; `outcome` (API008) says what is not known."""
+
+    def __init__(self, outcome: MoltlerError) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.message)
+
+
 class HandlerError(ConnectorError):
     """The connector's JavaScript failed (JSR)."""
 

@@ -47,6 +47,4 @@ def oauth() -> Iterator[OAuthServer]:
 
 def run(shop: Instance, body: str) -> Any:
     """Give what an action with this body returns."""
-    return shop.execute(
-        f"async function execute(config) {{ const url = config.api_url; {body} }}"
-    )
+    return shop.execute(f"async function execute(config) {{ const url = config.api_url; {body} }}")

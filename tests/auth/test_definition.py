@@ -8,7 +8,8 @@ import moltler
 from moltler.errors import MoltlerError, Source
 from support.definitions import Define
 
-CONFIG = """CONFIG_SCHEMA {"api_key": {"type": "string", "secret": true}, "user": {"type": "string"},
+CONFIG = """CONFIG_SCHEMA {"api_key": {"type": "string", "secret": true},
+    "user": {"type": "string"},
     "login": {"type": "document", "properties": {"key": {"type": "string"}}},
     "many": {"type": "array"}} """
 OAUTH = '"token_url": {"value": "https://a.example/t"}, "client_id": "user", "client_secret"'
@@ -31,7 +32,7 @@ OAUTH = '"token_url": {"value": "https://a.example/t"}, "client_id": "user", "cl
 def test_a_clause_is_kept_as_written(auth: str) -> None:
     kept = Define().type(f"{CONFIG} AUTH {auth}").auth
     assert kept is not None
-    assert list(kept)[0] == "scheme"
+    assert next(iter(kept)) == "scheme"
 
 
 @pytest.mark.parametrize(

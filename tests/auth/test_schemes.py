@@ -60,12 +60,15 @@ def test_the_host_adds_the_credentials(
 def test_a_query_parameter_is_added(make: Authed, http_server: HttpServer) -> None:
     auth = {"scheme": "query", "name": "api_key", "value": "key"}
     shop = make(auth, {"api_url": http_server.url}, {"key": "a/b c&1234"})
-    addresses = run(shop, """
+    addresses = run(
+        shop,
+        """
         const seen = [];
         for (const target of ['/items', '/items?a=1', '/items?a=1&api_key=mine'])
             seen.push((await fetch(url + target)).url.replace(url, ''));
         return seen;
-    """)
+    """,
+    )
     assert [r.target for r in http_server.requests] == [
         "/items?api_key=a%2Fb%20c%261234", "/items?a=1&api_key=a%2Fb%20c%261234",
         "/items?a=1&api_key=mine",
@@ -102,7 +105,7 @@ def test_a_host_that_only_the_type_allows_gets_none(make: Authed, http_server: H
     port = http_server.url.rpartition(":")[2]
     auth = {"scheme": "bearer", "token": "key"}
     # The config names the machine by its address only, and the type allows its name.
-    shop = make(auth, {"api_url": f"http://127.0.0.1:{port}", "local": f"http://localhost:1"},
+    shop = make(auth, {"api_url": f"http://127.0.0.1:{port}", "local": "http://localhost:1"},
                 {"key": "the-key-1"}, hosts=[f"localhost:{port}"])  # fmt: skip
     run(shop, f"await fetch('http://localhost:{port}/items')")
     assert "authorization" not in sent(http_server).headers
@@ -126,13 +129,17 @@ def test_a_redirect_to_a_foreign_host_loses_them(make: Authed, http_server: Http
                     {"key": "the-key-1"}, hosts=[f"localhost:{port}"])  # fmt: skip
         run(shop, "await fetch(url + '/away'); await fetch(url + '/on')")
         assert "authorization" not in other.requests[0].headers
-    assert [r.headers.get("authorization") for r in http_server.requests] == ["Bearer the-key-1"] * 3
+    assert [r.headers.get("authorization") for r in http_server.requests] == [
+        "Bearer the-key-1"
+    ] * 3
 
 
 def test_without_its_value_a_request_goes_out_as_it_is(
     make: Authed, http_server: HttpServer
 ) -> None:
-    run(make({"scheme": "bearer", "token": "key"}, {"api_url": http_server.url}), "await fetch(url)")
+    run(
+        make({"scheme": "bearer", "token": "key"}, {"api_url": http_server.url}), "await fetch(url)"
+    )
     assert "authorization" not in sent(http_server).headers
 
 
@@ -149,6 +156,4 @@ def test_aws_requests_are_signed_as_they_leave(make: Authed, http_server: HttpSe
         r"SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date, Signature=[0-9a-f]{64}",
         request.headers["authorization"],
     )
-    assert request.headers["x-amz-content-sha256"] == (
-        hashlib.sha256(b"k the-key-1").hexdigest()
-    )
+    assert request.headers["x-amz-content-sha256"] == (hashlib.sha256(b"k the-key-1").hexdigest())

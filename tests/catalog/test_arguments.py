@@ -176,3 +176,7 @@ def test_a_returned_value_that_does_not_fit_is_refused(
     with pytest.raises(HandlerError) as caught:
         check_returns(returning, value)
     assert [p.code for p in caught.value.problems] == ["JSR005"] * count
+    if isinstance(value, dict):
+        assert {p.hint for p in caught.value.problems} == {
+            "convert it in the handler, or change RETURNS"
+        }

@@ -148,6 +148,7 @@ def test_references_are_kept_wherever_they_stand(type_: ConnectorType) -> None:
         ("a {{}} b", "is not a reference to a secret"),
         ("{{secrets.9}}", "is not a reference to a secret"),
         ("{{secrets.key}} {{x}}", "is not a reference to a secret"),
+        ("{{secrets.a b}}", "is not a reference to a secret"),
         ("{{secrets.key}", "is not closed by }}"),
     ],
 )
@@ -157,6 +158,23 @@ def test_any_other_double_braces_are_refused(type_: ConnectorType, text: str, pr
     ((message, marked),) = problems_of(caught.value)
     assert message.endswith(f"in `config.headers.a[0]` {problem}")
     assert marked == f'"{text}"'
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("{{secrets.a b}}", "write {{secrets.a_b}}"),
+        ("{{secret.key}}", "write {{secrets.key}}"),
+        ("{{secrets. }}", "write {{secrets.NAME}}"),
+        ("{{secrets.9}}", "write {{secrets.NAME}}"),
+    ],
+)
+def test_the_hint_for_a_wrong_reference_is_a_right_one(
+    type_: ConnectorType, text: str, hint: str
+) -> None:
+    with pytest.raises(LookupFailed) as caught:
+        build(type_, f'CONFIG {{"api_url": "{text}"}}')
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize("text", ["{{", "}}", "{a}", "a {{ b"])

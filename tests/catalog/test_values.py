@@ -44,6 +44,7 @@ def fitted(value: object, type_: TypeName, *, lenient: bool = False) -> object:
         (datetime(2024, 1, 2, 3, 4, 5, tzinfo=PLUS_TWO), "timestamp", "2024-01-02T01:04:05.000Z"),
         (datetime(2024, 1, 2, 3, 4, 5, 6, tzinfo=UTC), "timestamp", "2024-01-02T03:04:05.000006Z"),
         ("2024-01-02T03:04:05+02:00", "timestamp", "2024-01-02T01:04:05.000Z"),
+        ("2024-01-02t03:04:05z", "timestamp", "2024-01-02T03:04:05.000Z"),
         ("2024-01-02", "timestamp", "2024-01-02T00:00:00.000Z"),
         (date(2024, 1, 2), "timestamp", "2024-01-02T00:00:00.000Z"),
         ("yesterday", "timestamp", UNFIT),

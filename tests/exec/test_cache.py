@@ -179,12 +179,15 @@ def test_fewer_columns_are_taken_from_more_and_not_the_other_way(kept: Kept) -> 
 def test_fields_that_an_api_echoes_must_be_asked_for_alike(engine: Engine) -> None:
     table = entity("items", f"{FIELDS}, q string only", ROWS, claims={"state": ["="]})
     kept = Kept(engine, table)
-    search = {"where": (Condition("q", "=", "x"),), "filters": {"q": "x"}}
-    for told in (WIDE, search, search, {"where": (OPEN, *search["where"]), **search}):  # type: ignore[misc]
+    term = Condition("q", "=", "x")
+    search: dict[str, Any] = {"where": (term,), "filters": {"q": "x"}}
+    more: dict[str, Any] = search | {"where": (term, OPEN)}
+    for told in (WIDE, search, search, more):
         kept.rows(COUNT, kept.request(**told))
     assert kept.calls == 2
     required = Kept(engine, entity("items", FIELDS, ROWS, required=["state"]))
-    for told in (NARROW, BOTH, {"where": (FIRST,)}):
+    first: dict[str, Any] = {"where": (FIRST,)}
+    for told in (NARROW, BOTH, first):
         required.rows(COUNT, required.request(**told))
     assert required.calls == 2
 

@@ -395,3 +395,7 @@ def test_value_nested_beyond_measure_is_an_error_not_a_crash() -> None:
         deep = [deep]
     codes = {error_of(text, deep=deep).code for text in ("'' || deep", "deep = [deep]")}
     assert codes == {"PLN007"}
+
+
+def test_times_may_end_in_a_small_z() -> None:
+    assert value_of("CAST('2024-01-02T03:04:05z' AS timestamp) = '2024-01-02T03:04:05Z'") is True

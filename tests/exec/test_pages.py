@@ -29,6 +29,7 @@ def read(type_: str, wire: pa.Array[Any], *, null_misfits: bool = False) -> tupl
         ("2024-05-01T12:00:00Z", NOON),
         ("2024-05-01T12:00:00.123456Z", NOON.replace(microsecond=123456)),
         ("2024-05-01T14:00:00+02:00", NOON),
+        ("2024-05-01t12:00:00z", NOON),
         ("2024-05-01T12:00:00", NOON),
         ("2024-05-01 12:00:00", NOON),
         ("2024-05-01", NOON.replace(hour=0)),

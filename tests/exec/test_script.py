@@ -475,3 +475,8 @@ def test_condition_of_a_failed_assertion_that_nests_too_deeply_is_an_error() -> 
 
 def test_syntax_error_at_run_time_is_not_caught() -> None:
     assert failure_of("TRY THROW; CATCH error PRINT 1; END TRY").code == "SYN007"
+
+
+def test_a_condition_of_a_wrong_kind_is_told_in_words_that_help() -> None:
+    error = failure_of("IF 5 THEN PRINT 1; END IF")
+    assert error.message == "a condition must be TRUE, FALSE or NULL, found a number"

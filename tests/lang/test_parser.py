@@ -240,3 +240,10 @@ def test_four_thousand_statements_take_less_than_a_second() -> None:
     assert len(statements) == 4_000
     # Measured 0.15 s of processor time; the bound leaves room for a busy machine.
     assert time.process_time() - started < 1
+
+
+def test_nesting_that_is_too_deep_is_one_mistake() -> None:
+    text = "IF TRUE THEN " * 200 + "PRINT 1; " + "END IF; " * 200
+    with pytest.raises(ParseError) as caught:
+        parse(Source("x", text))
+    assert [p.message for p in caught.value.problems] == ["this is nested deeper than 60 levels"]

@@ -104,6 +104,22 @@ def test_a_default_of_the_type_does_not_open_private_networks() -> None:
         policy.judge(parse_address("http://192.168.0.1/"))
 
 
+def test_the_hint_for_an_inner_address_keeps_its_port() -> None:
+    policy = policy_of(resolved({}, hosts=("127.0.0.1:8080",)))
+    with pytest.raises(Refused) as caught:
+        policy.judge(parse_address("http://127.0.0.1:8080/"))
+    assert caught.value.hint is not None
+    assert '"http://127.0.0.1:8080"' in caught.value.hint
+
+
+def test_what_may_be_reached_is_told_with_its_ports() -> None:
+    named = {"a": "http://127.0.0.1:8080", "b": "https://api.other.com"}
+    policy = policy_of(resolved(named, hosts=("*.x.com:81", "y.com")))
+    with pytest.raises(Refused, match=r"port 9912 \(allowed hosts: 127.0.0.1:8080, api.other.com, "
+                       r"\*.x.com:81, y.com\)"):  # fmt: skip
+        policy.judge(parse_address("http://127.0.0.1:9912/"))
+
+
 @pytest.mark.parametrize("ip", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "64:ff9b::808:808"])
 def test_public_addresses_pass(ip: str) -> None:
     policy_of(resolved({})).judge_ip("api.other.com", ipaddress.ip_address(ip))

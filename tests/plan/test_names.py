@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from moltler.errors import MoltlerError
+from moltler.exec.duck import Engine
+from moltler.exec.sources import Kept
 from moltler.flow.scan import QueryPlan
 from support.handlers import entity
 from support.planning import plan
@@ -178,3 +181,41 @@ def test_lambdas_have_names_of_their_own() -> None:
 def test_the_same_time_is_bound_everywhere() -> None:
     planned = _plan("SELECT now(), CURRENT_TIMESTAMP, current_timestamp() FROM shop.items")
     assert len(planned.parameters) == 1
+
+
+# ── several tables of one name ───────────────────────────────────────────────────────────────────
+
+TWINS = {"l": CONNECTORS["lone"], "m": CONNECTORS["lone"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("SELECT l.things.id, m.things.label FROM l.things JOIN m.things "
+         "ON l.things.id = m.things.id",
+         [("id",), ("id", "label")]),
+        ("SELECT l.things.*, m.things.id FROM l.things, m.things", [("id", "label"), ("id",)]),
+        ("SELECT l.things.id FROM l.things WHERE EXISTS "
+         "(SELECT 1 FROM m.things WHERE m.things.label = l.things.label)",
+         [("id", "label"), ("label",)]),
+        ("SELECT l.things.id FROM l.things JOIN (SELECT 1 AS id) AS things ON l.id = 1", [("id",)]),
+    ],
+)  # fmt: skip
+def test_entities_of_one_name_are_told_apart_by_their_instances(
+    text: str, columns: list[tuple[str, ...]]
+) -> None:
+    planned = plan(text, TWINS)
+    assert [s.columns for s in planned.scans] == columns
+    with Engine().open() as connection:
+        for scan in planned.scans:
+            table = pa.table({"id": [1], "label": ["a"]}).select(list(scan.columns))
+            source = Kept(table.schema, table.to_batches())
+            connection.register(scan.scan, source, {}, scan.columns)
+        rows = [b.to_pylist() for b in connection.query(planned.sql, {}).batches()]
+    assert rows[0][0]["id"] == 1
+
+
+def test_entities_of_one_name_are_ambiguous_without_their_instances() -> None:
+    with pytest.raises(MoltlerError) as caught:
+        plan("SELECT things.id FROM l.things JOIN m.things ON l.id = m.id", TWINS)
+    assert caught.value.code == "PLN008"

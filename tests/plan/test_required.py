@@ -51,13 +51,23 @@ def test_a_required_filter_may_come_from_where_or_on(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "condition", ["repo = NULL", "repo = @v", "repo IN (NULL)", "id = 1 AND @v = repo"]
+)
+def test_a_required_filter_beside_null_is_empty_without_a_call(condition: str) -> None:
+    (scan,) = plan(
+        f"SELECT id FROM tracker.issues WHERE {condition}", CONNECTORS, {"v": None}
+    ).scans
+    assert scan.is_empty
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "SELECT id FROM tracker.issues",
         "SELECT id FROM tracker.issues WHERE repo > 'a'",
         "SELECT id FROM tracker.issues WHERE repo = 'a' OR id = 1",
         "SELECT id FROM tracker.issues WHERE upper(repo) = 'A'",
-        "SELECT id FROM tracker.issues WHERE repo = NULL",
+        "SELECT id FROM tracker.issues WHERE repo IN ('a', NULL)",
         "SELECT id FROM tracker.events WHERE at < '2024-01-01'",
     ],
 )

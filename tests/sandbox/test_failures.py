@@ -329,7 +329,6 @@ def test_what_holds_no_rows_after_a_refusal_asks_for_a_look_at_the_status(
 ) -> None:
     http_server.route("GET", "/x", Response(status, {"message": "no"}))
     error = shop.fails(
-        "async function query(config) {"
-        " return await (await fetch(config.api_url + '/x')).json(); }"
+        "async function query(config) { return await (await fetch(config.api_url + '/x')).json(); }"
     )
     assert (error.code, error.hint) == ("JSR004", hint)

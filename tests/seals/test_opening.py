@@ -11,9 +11,13 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from seals.conftest import VALUE, Shop, run
+from moltler.loop import LoopThread
+from moltler.net.client import HttpTransport
+from moltler.net.settings import NetSettings
 from sandbox.conftest import Instance
-from support.http import HttpServer, Request
+from seals.conftest import VALUE, Shop, run
+from support.http import HttpServer, Request, redirect
+from support.net import Client
 from support.sealing import sealed
 
 
@@ -61,7 +65,7 @@ def test_an_address_holds_the_value_percent_encoded(
     shop: Instance, http_server: HttpServer, address: str
 ) -> None:
     run(shop, f"await fetch({address})")
-    coded = "sk%2F%C3%BC%2B1%20%222%26%3D%25".replace("%22", "%22")
+    coded = "sk%2F%C3%BC%2B1%20%222%26%3D%25"
     assert sent(http_server).target == f"/items/{coded}?api_key={coded}"
 
 
@@ -130,9 +134,13 @@ def test_btoa_of_anything_else_is_the_native_one(shop: Instance) -> None:
     )
 
 
-def test_credentials_in_an_address_are_opened(make: Shop, http_server: HttpServer) -> None:
-    shop = make("p@ss/1")
-    run(shop, "await fetch(url.replace('://', `://user:${key}@`) + '/items')")
+def test_credentials_in_an_address_are_opened(http_server: HttpServer) -> None:
+    target = sealed({"api_url": http_server.url}, {"api_key": "p@ss/1"})
+    seal = (target.sealed_config or {})["api_key"]
+    loop, transport = LoopThread(), HttpTransport(target, settings=NetSettings())
+    Client(loop, transport).get(http_server.url.replace("://", f"://user:{seal}@"))
+    loop.run(transport.close())
+    loop.close()
     coded = base64.b64encode(b"user:p@ss/1").decode()
     assert sent(http_server).headers["authorization"] == f"Basic {coded}"
 
@@ -166,7 +174,8 @@ def test_a_key_may_be_a_longer_text_and_its_signature_a_key(shop: Instance) -> N
 def test_many_signatures_at_once_and_verified(shop: Instance) -> None:
     wanted = [hmac.new(VALUE.encode(), str(i).encode(), "sha256").hexdigest() for i in range(20)]
     assert run(shop, f"""{SIGN}
-        const all = await Promise.all([...Array(20).keys()].map(i => sign(key, `${{i}}`, 'SHA-256')));
+        const numbers = [...Array(20).keys()];
+        const all = await Promise.all(numbers.map(i => sign(key, `${{i}}`, 'SHA-256')));
         const known = await crypto.subtle.importKey('raw', new TextEncoder().encode(key),
             {{name: 'HMAC', hash: 'SHA-256'}}, false, ['verify']);
         const check = (s, t) => crypto.subtle.verify('HMAC', known, s, new TextEncoder().encode(t));
@@ -183,11 +192,16 @@ def test_other_keys_are_native(shop: Instance) -> None:
 def test_a_reference_in_another_property_is_sealed_where_it_stands(
     make: Shop, http_server: HttpServer
 ) -> None:
-    shop = make(config={"api_url": http_server.url, "header": "Bearer {{secrets.token}}", "deep": {"a": ["{{secrets.token}}"]}},
-                references={"token": "t-1234567"})  # fmt: skip
+    config = {
+        "api_url": http_server.url,
+        "header": "Bearer {{secrets.token}}",
+        "deep": {"a": ["{{secrets.token}}"]},
+    }
+    shop = make(config=config, references={"token": "t-1234567"})
     header = run(
         shop,
-        "await fetch(url, {headers: {Authorization: config.header}}); return [config.header, config.deep.a[0]]",
+        "await fetch(url, {headers: {Authorization: config.header}});"
+        "return [config.header, config.deep.a[0]]",
     )
     assert re.fullmatch(r"Bearer sealed_\w+", header[0])
     assert header[0] == f"Bearer {header[1]}"
@@ -204,8 +218,6 @@ def test_an_exposed_secret_is_plain(make: Shop, http_server: HttpServer) -> None
 def test_seals_survive_a_redirect_within_the_origin(
     shop: Instance, make: Shop, http_server: HttpServer
 ) -> None:
-    from support.http import redirect
-
     http_server.route("GET", "/old", redirect("/new"))
     http_server.route("GET", "/new", {})
     run(

@@ -32,7 +32,7 @@ QUERY_HANDLER 'async function query(config) {
 }';
 REGISTER CONNECTOR TYPE 'shop';
 """
-CREATE = "CREATE CONNECTOR s TYPE 'shop' CONFIG {{\"api_url\": \"{0}\", \"api_key\": \"{1}\"}}"
+CREATE = 'CREATE CONNECTOR s TYPE \'shop\' CONFIG {{"api_url": "{0}", "api_key": "{1}"}}'
 PAIR = "Basic " + base64.b64encode(f"ann:{KEY}".encode()).decode()
 
 

@@ -161,7 +161,7 @@ def test_misspelled_type_is_met_with_the_near_one(session: moltler.Session) -> N
     ("handler", "code", "line", "column", "message"),
     [
         ("async function query(config) {\n    return [1,;\n}", "DEF005", 3, 15, "does not compile"),
-        ("function qurey() {}", "DEF003", 2, None, "does not define `query`"),
+        ("function qurey() {}", "DEF003", 2, 1, "does not define `query`"),
     ],
     ids=["syntax error", "without query"],
 )
@@ -217,7 +217,7 @@ def test_failure_while_rows_are_read_names_its_statement_and_what_took_effect(
     )
     with pytest.raises(moltler.PlanError) as caught:
         list(result.rows())
-    assert (caught.value.code, place(caught.value)) == ("PLN007", ("shop.moltler", 7, 1))
+    assert (caught.value.code, place(caught.value)) == ("PLN007", ("shop.moltler", 7, 48))
     assert caught.value.__notes__ == ["took effect before: CREATE CONNECTOR TYPE shop"]
 
 

@@ -12,6 +12,7 @@ from moltler.model import Action
 from moltler.schema import JsonValue, Property, Schema
 
 _INPUT = Rules(nulls=True)
+_RETURN_HINT = "convert it in the handler, or change RETURNS"
 _OUTPUT = Rules(closed=False, lenient=True, nulls=True)
 
 
@@ -80,7 +81,7 @@ def check_returns(action: Action, value: JsonValue) -> JsonValue:
         )
     fitted, misfits = fit_document(value or {}, action.returns, (action.path,), _OUTPUT)
     if misfits:
-        raise MoltlerError.of(tuple(Problem("JSR005", m.message, m.hint) for m in misfits))
+        raise MoltlerError.of(tuple(Problem("JSR005", m.message, _RETURN_HINT) for m in misfits))
     return None if value is None else fitted
 
 

@@ -77,7 +77,9 @@ def check_braces(text: str, path: Path) -> Misfit | None:
         near = near_match(name.partition(".")[0], ("secrets",))
         hint = "write {{secrets.NAME}}"
         if "." in name and near:
-            hint = f"write {{{{secrets.{name.partition('.')[2]}}}}}"
+            fitting = re.sub(r"[^A-Za-z0-9_.-]+", "_", name.partition(".")[2].strip()).strip("_.")
+            reference = f"{{{{secrets.{fitting}}}}}"
+            hint = f"write {reference}" if REFERENCE.fullmatch(reference) else hint
         problem = "is not a reference to a secret" if is_closed else "is not closed by }}"
         return Misfit(path, f"{shown(inside)} in `{path_text(path)}` {problem}", hint)
     return None

@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "Run scripts: define connectors, query, act.",
     "query": "Run one statement and print its result.",
     "test": "Run the tests of connectors.",
+    "prove": "Put the claims of a connector's PUSHDOWN to the test.",
     "new": "Write the files of a new connector.",
     "shell": "Type statements, with completion and history.",
     "secrets": "Store credentials: set, list, rm.",
@@ -30,7 +31,7 @@ COMMANDS = {
 
 LATER = frozenset({
     "sync", "package", "publish", "install", "upgrade", "search", "registry", "keys", "lint",
-    "prove", "serve", "mcp",
+    "serve", "mcp",
 })  # fmt: skip
 """Commands of the specification that this version does not have yet."""
 
@@ -142,8 +143,10 @@ def run(arguments: list[str]) -> int:
         return 130
     except MoltlerError as error:
         return _report(error, settings())
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
+    except KeyboardInterrupt as stop:
+        from moltler.cli.output import print_interrupt
+
+        print_interrupt(stop, as_json=settings().json)
         return 130
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; that is no failure.

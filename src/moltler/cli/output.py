@@ -189,6 +189,16 @@ class Printer:
             yield stream
 
 
+def print_interrupt(stop: KeyboardInterrupt, *, as_json: bool) -> None:
+    """Tell that Ctrl-C was heard, and what is not known because of it."""
+    from moltler.errors import InterruptedWrite
+
+    if isinstance(stop, InterruptedWrite):
+        print_failure(stop.outcome, as_json=as_json)
+    else:
+        sys.stderr.write("interrupted\n")
+
+
 def print_record(value: object) -> None:
     """Print one JSON value as a line of stdout."""
     from moltler.render.record import json_text

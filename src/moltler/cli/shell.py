@@ -10,7 +10,7 @@ import click
 from moltler.cli.base import Command, settings_of
 from moltler.cli.files import read_script
 from moltler.cli.opening import open_session, run_script
-from moltler.cli.output import Printer, print_failure, print_fault, wants_color
+from moltler.cli.output import Printer, print_failure, print_fault, print_interrupt, wants_color
 from moltler.errors import MoltlerError, Source
 
 if TYPE_CHECKING:
@@ -46,7 +46,11 @@ def command(context: click.Context) -> None:
     )
     if not sys.stdin.isatty():
         # A pipe is a script: its first error ends it and is the exit status.
-        run_script(context, session, read_script("-"), printer)
+        for source in _scripts(session, read_script("-")):
+            if source is None:
+                click.echo(_HELP)
+            else:
+                run_script(context, session, source, printer)
         return
     from moltler.cli.prompt import open_prompt
 
@@ -72,10 +76,40 @@ def _run(context: click.Context, session: Session, printer: Printer, text: str) 
         run_script(context, session, Source("<shell>", text), printer)
     except MoltlerError as error:
         print_failure(error, as_json=settings.json)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
+    except KeyboardInterrupt as stop:
+        print_interrupt(stop, as_json=settings.json)
     except Exception as error:  # noqa: BLE001 - a fault of ours does not end the conversation
         print_fault(error, settings)
+
+
+def _scripts(session: Session, piped: Source) -> list[Source | None]:
+    """Cut what was piped in at lines with ``help`` (``None``) and ``exit``.
+
+    All of it is read before anything of it runs, and keeps its line numbers.
+    """
+    parts: list[Source | None] = []
+    lines = piped.text.splitlines(keepends=True)
+    first = 0
+    for number, line in enumerate(lines):
+        word = _word(line)
+        if word not in {"help", "exit", "quit"}:
+            continue
+        before = "".join(lines[first:number])
+        if before.strip()[-1:] not in {"", ";"}:
+            continue
+        source = Source(piped.name, "\n" * first + before)
+        try:
+            session.parse(source)
+        except MoltlerError:
+            continue  # it stands inside of something, such as a handler
+        parts.append(source)
+        first = number + 1
+        if word != "help":
+            return parts
+        parts.append(None)
+    rest = Source(piped.name, "\n" * first + "".join(lines[first:]))
+    session.parse(rest)
+    return [*parts, rest]
 
 
 def _is_farewell(text: str) -> bool:
@@ -99,7 +133,7 @@ def _is_answered(text: str, prompt: PromptSession[str]) -> bool:
 
 
 def _word(text: str) -> str:
-    return text.rstrip(";").strip().lower()
+    return text.strip().rstrip(";").strip().lower()
 
 
 def _print_history(prompt: PromptSession[str]) -> None:

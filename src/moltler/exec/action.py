@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 
 from moltler.catalog.arguments import check_returns
-from moltler.errors import ErrorContext, MoltlerError, error_class
+from moltler.errors import (
+    ErrorContext,
+    InterruptedWrite,
+    MoltlerError,
+    ScriptPosition,
+    Span,
+    error_class,
+)
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.result import ActionResult
 from moltler.model import Action
@@ -44,11 +52,19 @@ def run_action(
             journal.close(record, "FAILED", message)
             raise
         journal.close(record, "UNKNOWN", message)
-        raise _unknown(target, action, record, error) from error
+        context = replace(error.context, cause=f"{error.code}: {error.message}")
+        raise _unknown(
+            target, action, record, "its answer was lost", context, error.problems[0].span
+        ) from error
     except BaseException as error:
         # An interrupt, or a fault of ours: the journal must not stay open.
         outcome = "UNKNOWN" if watch.is_in_doubt else "FAILED"
         journal.close(record, outcome, f"interrupted ({type(error).__name__})")
+        if isinstance(error, KeyboardInterrupt) and watch.is_in_doubt:
+            context = ErrorContext(target.name, action.entity, action.path, cause="interrupted")
+            raise InterruptedWrite(
+                _unknown(target, action, record, "you interrupted the wait", context, None)
+            ) from error
         raise
     journal.close(record, "OK")
     return ActionResult(check_returns(action, value))
@@ -88,21 +104,19 @@ class _Watch:
 
 
 def _unknown(
-    target: ResolvedConnector, action: Action, record: int, error: MoltlerError
+    target: ResolvedConnector,
+    action: Action,
+    record: int,
+    reason: str,
+    context: ErrorContext,
+    span: Span | ScriptPosition | None,
 ) -> MoltlerError:
     return error_class("API008")(
         "API008",
-        f"`{target.name}.{action.path}` was sent and its answer was lost, so the change may or "
+        f"`{target.name}.{action.path}` was sent and {reason}, so the change may or "
         f"may not have been made (journal {record})",
         hint="look at the API whether it happened before you run it again; "
         f"SHOW CONNECTOR {target.name} ACTION HISTORY lists it",
-        span=error.problems[0].span,
-        context=ErrorContext(
-            error.context.connector,
-            error.context.entity,
-            error.context.action,
-            error.context.status,
-            f"{error.code}: {error.message}",
-            error.context.stack,
-        ),
+        span=span,
+        context=context,
     )

@@ -10,7 +10,7 @@ from decimal import Decimal
 import duckdb
 
 from moltler.plan.constant import as_text
-from moltler.plan.kinds import is_uniform
+from moltler.plan.kind import is_uniform
 
 _JSON = duckdb.type("JSON")
 _OPEN = duckdb.type("VARIANT[]")

@@ -20,7 +20,7 @@ from moltler.errors import MoltlerError, error_class, near_match
 from moltler.exec.binding import bindable
 from moltler.exec.border import BorderColumn, border_column, cells, json_column, to_border
 from moltler.exec.complaints import worded
-from moltler.exec.documents import MACROS
+from moltler.exec.documents import COMPLAINT, MACROS
 from moltler.schema import TypeName
 
 T = TypeVar("T")
@@ -407,6 +407,9 @@ _BY_LABEL = {
 def _explain(raw: duckdb.DuckDBPyConnection, code: str, text: str) -> MoltlerError:
     # The first paragraph says what is wrong; what follows quotes SQL that the user did not write.
     complaint = _STREAMED.sub("", text.split("\n", 1)[0], count=1)
+    ours = re.search(f"{COMPLAINT}(.*?)(' to [A-Z0-9]+)?$", complaint)
+    if ours:
+        return error_class("PLN007")("PLN007", ours[1], hint="TRY_CAST gives NULL for what is none")
     named = re.search(r"Function with name (\S+) does not exist", complaint)
     if named:
         message, hint = f"there is no function `{named[1]}`", _near_function(raw, named[1])

@@ -199,9 +199,12 @@ def truth(value: object, what: str) -> bool | None:
     """
     if value is None or isinstance(value, bool):
         return value
-    raise type_error(
-        f"{what} needs a condition, found {described(value)}", "compare it with something"
+    problem = (
+        f"a condition must be TRUE, FALSE or NULL, found {described(value)}"
+        if what == "a condition"
+        else f"{what} needs a condition, found {described(value)}"
     )
+    raise type_error(problem, "compare it with something")
 
 
 def inverted(value: bool | None) -> bool | None:  # noqa: FBT001 - a value of the language

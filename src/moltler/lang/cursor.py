@@ -55,6 +55,10 @@ class BodyReader(Protocol):
         ...
 
 
+class TooDeep(ParseError):  # noqa: N818 - a verdict on the whole text
+    """Nested so deeply that what follows is not worth reading."""
+
+
 class Cursor:
     """Where the parser stands; every rule takes the cursor and moves it."""
 
@@ -405,7 +409,8 @@ class Cursor:
         """
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            self.fail("SYN001", f"this is nested deeper than {MAX_DEPTH} levels")
+            message = f"this is nested deeper than {MAX_DEPTH} levels"
+            raise TooDeep("SYN001", message, span=self.here())
 
     def higher(self) -> None:
         """Put one more level on the tree of the expression read so far.

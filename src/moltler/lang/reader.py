@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from moltler.errors import MoltlerError, ParseError, Problem, Source, Span, near_match
 from moltler.lang import ast
-from moltler.lang.cursor import Cursor, Lexeme, Place
+from moltler.lang.cursor import Cursor, Lexeme, Place, TooDeep
 from moltler.lang.expr import expression
 from moltler.lang.statements import define, deliver, operate, script, testing
 
@@ -273,7 +273,8 @@ class Reader:
         if not self._problems or _place_of(self._problems[-1]) < len(self.cursor.source.text):
             self._problems.extend(error.problems)
         # What never closes has swallowed the rest of the text: nothing sensible follows.
-        if len(self._problems) >= MAX_PROBLEMS or error.code == "SYN002":
+        is_hopeless = error.code == "SYN002" or isinstance(error, TooDeep)
+        if len(self._problems) >= MAX_PROBLEMS or is_hopeless:
             raise _GiveUp from None
 
     def _recover(self, error: ParseError, openers: tuple[str, ...], place: Place) -> None:

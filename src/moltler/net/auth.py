@@ -1,4 +1,4 @@
-"""The clause AUTH: which requests are authenticated, and how each scheme does it (LANGUAGE §4.4)."""
+"""The clause AUTH: which requests are authenticated, and how (LANGUAGE §4.4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from moltler.net.address import WebAddress
 from moltler.net.call import Call, failure
 from moltler.net.oauth import Ask, Client, Grant, TokenKeeper, basic
 from moltler.net.policy import HostPattern, HostPolicy, host_pattern
-from moltler.net.seals import resealed, spellings
+from moltler.net.resealing import resealed, spellings
 from moltler.net.sigv4 import AwsKeys, sign
 from moltler.ports import TokenStore
 from moltler.schema import JsonValue
@@ -67,7 +67,7 @@ class _Still:
 
     tokens: tuple[str, ...] = ()
 
-    async def renew(self, refused: Call) -> bool:  # noqa: ARG002 - there is nothing to renew
+    async def renew(self, refused: Call) -> bool:
         return False
 
     async def close(self) -> None:
@@ -286,12 +286,17 @@ class Authenticator:
 
 
 async def content_of(body: AsyncIterator[bytes], largest: int) -> bytes:
-    """Read a body to its end, or to the piece that exceeds the limit."""
+    """Read a body to its end, or to the piece that exceeds the limit, and close it."""
     content = bytearray()
-    async for piece in body:
-        content += piece
-        if len(content) > largest:
-            break
+    try:
+        async for piece in body:
+            content += piece
+            if len(content) > largest:
+                break
+    finally:
+        close = getattr(body, "aclose", None)
+        if close is not None:
+            await close()
     return bytes(content)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -16,13 +17,15 @@ from typing import Literal, cast
 from urllib.parse import quote, urlencode
 
 from moltler.errors import MoltlerError, error_class
-from moltler.flow.http import HttpRequest
+from moltler.flow.http import FetchFailure, HttpRequest
 from moltler.ports import TokenStore
 
 Grant = Literal["client_credentials", "refresh_token"]
 LARGEST_ANSWER = 1 << 20
 _EARLY_S = 60.0
 """How long before its end a token is renewed, if it lives ten times as long."""
+_LAST_WAIT_S = 5.0
+"""For a renewal that is under way when the program ends."""
 _OAUTH_ERRORS = frozenset(
     {"invalid_client", "invalid_grant", "invalid_request", "invalid_scope", "unauthorized_client",
      "unsupported_grant_type", "access_denied"}
@@ -85,15 +88,23 @@ class TokenKeeper:
         store: Where tokens are kept.
         ask: Reaches the token endpoint.
         hide: Takes secrets out of a text.
+        patience_s: How long an endpoint may take to answer.
     """
 
     def __init__(
-        self, client: Client, store: TokenStore, ask: Ask, hide: Callable[[str], str]
+        self,
+        client: Client,
+        store: TokenStore,
+        ask: Ask,
+        hide: Callable[[str], str],
+        *,
+        patience_s: float = 30.0,
     ) -> None:
         self._client = client
         self._store = store
         self._ask = ask
         self._hide = hide
+        self._patience_s = patience_s
         self._tokens: Tokens | None = None
         self._renewing: asyncio.Task[Tokens] | None = None
         self.seen: dict[str, None] = {}
@@ -132,7 +143,10 @@ class TokenKeeper:
     async def close(self) -> None:
         """Let a renewal come to its end, for what it brings may be the only one that is good."""
         if self._renewing is not None:
-            await asyncio.wait({self._renewing})
+            task = self._renewing
+            await asyncio.wait({task}, timeout=min(_LAST_WAIT_S, self._patience_s))
+            task.cancel()
+            await asyncio.wait({task})
 
     def _is_fresh(self, tokens: Tokens) -> bool:
         return tokens.renew_at is None or self._store.now().timestamp() < tokens.renew_at
@@ -152,8 +166,8 @@ class TokenKeeper:
 
     async def _renew(self, refused: str | None) -> Tokens:
         client, store = self._client, self._store
-        lock: AbstractContextManager[None] = await asyncio.to_thread(store.lock, client.credential)
-        await asyncio.to_thread(lock.__enter__)
+        lock = store.lock(client.credential)
+        await _enter(lock)
         try:
             known = await self._load()
             # Another process, or instance, may have been faster.
@@ -165,7 +179,7 @@ class TokenKeeper:
             await asyncio.to_thread(store.save, client.credential, state, durable=client.is_durable)
             return tokens
         finally:
-            await asyncio.to_thread(lock.__exit__, None, None, None)
+            lock.__exit__(None, None, None)
 
     async def _load(self) -> Tokens | None:
         client = self._client
@@ -192,11 +206,11 @@ class TokenKeeper:
             "audience": client.audience,
         }
         form |= {key: value for key, value in wanted.items() if value}
-        answer = await self._ask(self._request(form, in_header=False))
+        answer = await self._answer(form, in_header=False)
         found = _document(answer.body)
         if found.get("error") == "invalid_client" or (answer.status == 401 and not found):
             # Every server takes the one or the other; the grant is not used up by a refusal.
-            answer = await self._ask(self._request(form, in_header=True))
+            answer = await self._answer(form, in_header=True)
             found = _document(answer.body)
         token = found.get("access_token")
         if answer.status // 100 != 2 or not isinstance(token, str) or not token:
@@ -210,6 +224,20 @@ class TokenKeeper:
         )
         self._note(tokens)
         return tokens
+
+    async def _answer(self, form: Mapping[str, str], *, in_header: bool) -> TokenAnswer:
+        request = self._request(form, in_header=in_header)
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await self._ask(request)
+        except TimeoutError as error:
+            what = f"{self._endpoint} did not answer within {self._patience_s:g} seconds"
+            raise FetchFailure("ETIMEDOUT", what) from error
+
+    @property
+    def _endpoint(self) -> str:
+        shown = self._client.token_url.partition("?")[0][:200]
+        return f"the token endpoint `{self._hide(shown)}`"
 
     def _request(self, form: Mapping[str, str], *, in_header: bool) -> HttpRequest:
         client = self._client
@@ -235,8 +263,7 @@ class TokenKeeper:
         return self._store.now().timestamp() + lifetime - min(_EARLY_S, lifetime / 10)
 
     def _refusal(self, answer: TokenAnswer, found: Mapping[str, object]) -> MoltlerError:
-        shown = self._client.token_url.partition("?")[0][:200]
-        endpoint = f"the token endpoint `{self._hide(shown)}`"
+        endpoint = self._endpoint
         error = found.get("error")
         if answer.status == 429:
             return error_class("API003")(
@@ -263,6 +290,39 @@ class TokenKeeper:
         return error_class("API002")(
             "API002", f"{endpoint} refuses the credentials: {self._hide(said)}", hint=hint
         )
+
+
+async def _enter(lock: AbstractContextManager[None]) -> None:
+    """Enter a lock without holding up the loop.
+
+    It waits in a thread of its own: those of the loop are few, and who has the lock needs one.
+    """
+    loop = asyncio.get_running_loop()
+    entered: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if entered.cancelled():
+            if error is None:
+                lock.__exit__(None, None, None)
+        elif error is not None:
+            entered.set_exception(error)
+        else:
+            entered.set_result(None)
+
+    def wait() -> None:
+        error: BaseException | None = None
+        try:
+            lock.__enter__()
+        except Exception as failed:  # noqa: BLE001 - raised where the lock is wanted
+            error = failed
+        try:
+            loop.call_soon_threadsafe(settle, error)
+        except RuntimeError:  # the loop is closed
+            if error is None:
+                lock.__exit__(None, None, None)
+
+    threading.Thread(target=wait, name="moltler-oauth-lock", daemon=True).start()
+    await entered
 
 
 def basic(login: str) -> str:

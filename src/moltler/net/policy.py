@@ -105,9 +105,9 @@ class HostPolicy:
         if not self._is_listed(address):
             raise self._unlisted(address)
         if (literal := _literal(address.host)) is not None:
-            self.judge_ip(address.host, literal)
+            self.judge_ip(address.host, literal, address.port)
 
-    def judge_ip(self, host: str, ip: IPAddress) -> None:
+    def judge_ip(self, host: str, ip: IPAddress, port: int | None = None) -> None:
         """Let an IP address pass that a host was found to have, or is.
 
         Raises:
@@ -123,10 +123,12 @@ class HostPolicy:
                 )
         elif _is_inner(real) and not any(n.host == host and n.is_own for n in self.named):
             shown = f"`{host}`" if str(ip) == host else f"`{host}` has the address {ip}, which"
+            place = f"[{host}]" if ":" in host else host
+            url = f"http://{place}" if port in {None, 80} else f"http://{place}:{port}"
             raise Refused(
                 f"{shown} is a private or local address, "
                 "and the instance's CONFIG does not name that host",
-                hint=f'if it is meant, name it: CONFIG {{"api_url": "http://{host}"}}',
+                hint=f'if it is meant, name it: CONFIG {{"api_url": "{url}"}}',
             )
 
     def allows_secret(self, address: WebAddress) -> bool:
@@ -146,7 +148,8 @@ class HostPolicy:
         clause = f"ALLOWED_HOSTS ['{host if default else f'{host}:{address.port}'}']"
         known = tuple(dict.fromkeys(n.host for n in self.named))
         close = near_match(address.host, known)
-        allowed = ", ".join([*known, *(_shown(p) for p in self.patterns)][:12]) or "none"
+        named = dict.fromkeys(_shown_host(n) for n in self.named)
+        allowed = ", ".join([*named, *(_shown(p) for p in self.patterns)][:12]) or "none"
         return Refused(
             f"connector `{self.instance}` may not reach `{host}` on port {address.port} "
             f"(allowed hosts: {allowed}); the type would need {clause}",
@@ -184,8 +187,14 @@ def host_pattern(text: str) -> HostPattern | None:
     return HostPattern(host, any_label, frozenset({443, 80} if port is None else {port}))
 
 
+def _shown_host(named: NamedHost) -> str:
+    return named.host if named.port in DEFAULT_PORTS.values() else f"{named.host}:{named.port}"
+
+
 def _shown(pattern: HostPattern) -> str:
-    return f"*.{pattern.host}" if pattern.any_label else pattern.host
+    host = f"*.{pattern.host}" if pattern.any_label else pattern.host
+    ports = sorted(pattern.ports - set(DEFAULT_PORTS.values()))
+    return f"{host}:{ports[0]}" if ports else host
 
 
 def _texts(value: JsonValue) -> Iterator[str]:

@@ -50,7 +50,7 @@ class PolicyResolver(AbstractResolver):
         for text in await self._look_up(host, port):
             ip = ipaddress.ip_address(text.partition("%")[0])
             if host not in self._unjudged:
-                self._policy.judge_ip(host, ip)
+                self._policy.judge_ip(host, ip, port or None)
             kind = socket.AF_INET if ip.version == 4 else socket.AF_INET6
             if family in {socket.AF_UNSPEC, kind}:
                 found.append(

@@ -98,14 +98,17 @@ class Arithmetic:
         parts = self._parts(value)
         if parts is None:
             return set()
-        whole, fraction = parts
+        condition = filter_of(value)
+        if condition is not None:
+            # DuckDB evaluates arguments before it filters, and they may fail.
+            parts = [exp.Case().when(condition.copy(), part, copy=False) for part in parts]
         top, gone = node, {id(node)}
         while isinstance(top.parent, exp.Filter | exp.Window) and top.parent.this is top:
             top = top.parent
             gone.add(id(top))
         node.meta["v__sum"] = True
         sums = [_with(top, lambda a=a: exp.Sum(this=_argument(a, is_distinct)))
-                for a in (whole, fraction)]  # fmt: skip
+                for a in parts]  # fmt: skip
         if isinstance(node, exp.Sum):
             made = call("v__total", *sums)
         else:
@@ -123,6 +126,18 @@ class Arithmetic:
         if self._kinds.of(value) != "variant":
             return None
         return once("v__whole", value.copy()), once("v__fraction", value.copy())
+
+
+def filter_of(argument: exp.Expr) -> exp.Expr | None:
+    """Give a copy of the condition of FILTER for an aggregate's argument."""
+    call_ = _above(argument)
+    while isinstance(call_, exp.Distinct | exp.Order):
+        call_ = call_.parent
+    holder = call_.parent if call_ is not None else None
+    if not isinstance(holder, exp.Filter) or holder.this is not call_:
+        return None
+    where = holder.expression
+    return where.this.copy() if isinstance(where, exp.Where) else where.copy()
 
 
 def _above(node: exp.Expr) -> exp.Expr | None:

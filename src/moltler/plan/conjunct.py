@@ -37,6 +37,8 @@ class Conjunct:
     rule: str | None = None
     """What keeps it from being handed over; ``None`` once it was."""
     pushed: list[tuple[Scan, Predicate]] = field(default_factory=list[tuple[Scan, Predicate]])
+    is_never: bool = False
+    """It stands in WHERE and is TRUE for no row."""
     is_filter_only: bool = False
     """Handed over and counted as TRUE in the SQL."""
 
@@ -100,7 +102,30 @@ def _conjunct(
         source = None
     constant = constants.of(node) if not leaves and is_closed else None
     start = min(starts, default=0)
-    return Conjunct(node, block, join, leaves, source, constant, start)
+    is_never = join is None and (
+        _is_beside_null(node, constants) if constant is None else constant.value is not True
+    )
+    return Conjunct(node, block, join, leaves, source, constant, start, is_never=is_never)
+
+
+def _is_beside_null(node: exp.Expr, constants: Constants) -> bool:
+    """Tell whether a condition compares with NULL, and so is NULL whatever the other side is."""
+    node = node.unnest()
+    if isinstance(node, COMPARISONS):
+        sides = [node.this, node.expression]
+        return any(isinstance(s, exp.Null | exp.Placeholder) and _is_null(s, constants)
+                   for s in sides)  # fmt: skip
+    if isinstance(node, exp.In) and not node.args.get("query") and not node.args.get("field"):
+        items = node.expressions
+        return bool(items) and all(
+            isinstance(i, exp.Null | exp.Placeholder) and _is_null(i, constants) for i in items
+        )
+    return False
+
+
+def _is_null(node: exp.Expr, constants: Constants) -> bool:
+    constant = constants.of(node)
+    return constant is not None and constant.value is None
 
 
 def own_nodes(node: exp.Expr | None) -> Iterator[exp.Expr]:

@@ -36,7 +36,7 @@ def plan_feeds(bound: Bound, constants: Constants, pushed: Pushed) -> dict[Scan,
     for scan in bound.scans:
         listed, missing = _required(bound, scan, pushed)
         feeds[scan] = listed
-        needs[scan] = missing
+        needs[scan] = set() if scan in pushed.empty else missing
     placed: list[Scan] = []
     while len(placed) < len(bound.scans):
         scan = _next(bound, edges, needs, placed, restricted)

@@ -6,28 +6,15 @@ stands beside it; everything else may be unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
-from decimal import Decimal
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Sequence
 
 from sqlglot import exp
 
 from moltler.plan.bound import Bound
-from moltler.plan.functions import NUMBERS, TEXTS, TIMES, WHOLES
+from moltler.plan.functions import NUMBERS, TEXTS, TIMES, WHOLES, words
+from moltler.plan.kind import Kind, of_declared, of_type, of_value, one_of
 from moltler.plan.scope import Block, Output, Query, Ref, SetQuery, Source, Unknown
-from moltler.schema import SCALARS, DataType, Property
 
-Kind: TypeAlias = Literal[
-    "variant", "variants", "list", "number", "whole", "text", "truth", "time", "interval", "null",
-    "other",
-]  # fmt: skip
-"""``variants`` is VARIANT[], ``list`` any other list, ``other`` unknown."""
-
-_SCALAR_KINDS: Mapping[str, Kind] = {
-    "string": "text", "integer": "whole", "number": "number", "boolean": "truth",
-    "timestamp": "time", "date": "time",
-}  # fmt: skip
 _TRUTHS = (
     exp.Predicate, exp.And, exp.Or, exp.Not, exp.Boolean, exp.Overlaps, exp.Exists, exp.RegexpLike,
 )  # fmt: skip
@@ -42,16 +29,20 @@ _SAME = (
 )  # fmt: skip
 """What gives a value of the kind of its first part."""
 _CHOICES = (exp.Coalesce, exp.Greatest, exp.Least)
-_LISTS_OF_FIRST = frozenset(
-    """filter list_filter array_filter list_sort array_sort list_reverse array_reverse
-    list_distinct array_distinct list_slice array_slice list_append array_append array_push_back
-    list_prepend array_prepend list_concat array_concat array_cat list_cat array_remove
-    list_reverse_sort array_reverse_sort list_resize array_resize list_grade_up list_select
-    list_where array_select array_where list_intersect array_intersect""".split()
+_LISTS_OF_FIRST = words(
+    """
+    filter list_filter array_filter list_sort array_sort list_reverse array_reverse
+    list_distinct array_distinct list_slice array_slice list_append array_append
+    array_push_back list_prepend array_prepend list_concat array_concat array_cat list_cat
+    array_remove list_reverse_sort array_reverse_sort list_resize array_resize list_grade_up
+    list_select list_where array_select array_where list_intersect array_intersect
+    """
 )
-_ITEMS_OF_FIRST = frozenset(
-    """list_extract array_extract list_element list_first list_last list_any_value array_any_value
-    list_max list_min array_first array_last list_mode""".split()
+_ITEMS_OF_FIRST = words(
+    """
+    list_extract array_extract list_element list_first list_last list_any_value
+    array_any_value list_max list_min array_first array_last list_mode
+    """
 )
 _LISTS_OF_VALUES = frozenset({"list_value", "list_pack", "array_value", "list", "array_agg"})
 _CHOICES_BY_NAME = frozenset({"ifnull", "least", "greatest", "max_by", "min_by", "arbitrary"})
@@ -121,13 +112,12 @@ class Kinds:
         ref = self._bound.ref(node)
         declared = ref.output.property if ref is not None and not ref.path else None
         if declared is not None and declared.type.items is not None:
-            return _SCALAR_KINDS.get(declared.type.items.name, "other")
+            return of_declared(declared.type.items)
         if isinstance(node, exp.Array):
             return self._common(node.expressions)
         if isinstance(node, exp.Placeholder):
             value = self._bound.parameters.get(node.name)
-            kinds = {_of_value(v) for v in value} if isinstance(value, list | tuple) else set()
-            return next(iter(kinds)) if len(kinds) == 1 else "number"
+            return one_of(map(of_value, value)) if isinstance(value, list | tuple) else "other"
         return "other"
 
     # ── expressions ──────────────────────────────────────────────────────────────────────────
@@ -146,16 +136,15 @@ class Kinds:
             case exp.Null():
                 return "null"
             case exp.Placeholder():
-                return _of_value(self._bound.parameters.get(node.name))
+                return of_value(self._bound.parameters.get(node.name))
             case exp.Cast():
-                return _of_type(node.to)
+                return of_type(node.to)
             case exp.Interval():
                 return "interval"
             case exp.Bracket():
                 return self.item(node.this)
             case exp.Dot():
-                is_key = isinstance(node.expression, exp.Identifier)
-                return "variant" if is_key and self.of(node.this) == "variant" else "other"
+                return self._of_key(node)
             case exp.Column() | exp.Identifier():
                 return self._of_name(node)
             case exp.Case():
@@ -188,13 +177,15 @@ class Kinds:
             case _:
                 return self._of_function(node)
 
+    def _of_key(self, node: exp.Dot) -> Kind:
+        key = node.expression
+        return (
+            self._of_member(node.this, (key.name,)) if isinstance(key, exp.Identifier) else "other"
+        )
+
     def _common(self, nodes: Sequence[exp.Expr | None]) -> Kind:
-        kinds = {self.of(n) for n in nodes if n is not None} - {"null"}
-        if "variant" in kinds:
-            return "variant"
-        if kinds == {"whole", "number"}:
-            return "number"
-        return kinds.pop() if len(kinds) == 1 else "other"
+        found: list[Kind] = [self.of(n) for n in nodes if n is not None]
+        return one_of(found)
 
     def _first(self, node: exp.Expr) -> Kind:
         given = arguments(node)
@@ -243,11 +234,35 @@ class Kinds:
 
     def _of_ref(self, ref: Ref) -> Kind:
         kind = self._of_output(ref.source, ref.output)
-        return ("variant" if kind in {"variant", "other"} else kind) if ref.path else kind
+        if not ref.path or kind == "variant":
+            return kind
+        query = ref.source.query or (ref.source.cte.query if ref.source.cte is not None else None)
+        value: exp.Expr | Ref | None = None
+        if isinstance(query, Block) and query.outputs is not None:
+            value = query.outputs[ref.output.position][1]
+        return self._of_member(value, ref.path) if isinstance(value, exp.Expr) else "other"
+
+    def _of_member(self, node: exp.Expr, path: Sequence[str]) -> Kind:
+        """Give the kind of a key of a structure that SQL made."""
+        while isinstance(node, exp.Paren):
+            node = node.this
+        kind: Kind = self.of(node)
+        if not path or kind == "variant":
+            return kind
+        if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
+            return self._of_member(node.this, (node.expression.name, *path))
+        if isinstance(node, exp.Explode | exp.Bracket) and isinstance(node.this, exp.Array):
+            return one_of(self._of_member(item, path) for item in node.this.expressions)
+        if isinstance(node, exp.Struct):
+            for member in node.expressions:
+                if isinstance(member, exp.PropertyEQ | exp.Alias) and _key(member) == path[0]:
+                    value = member.expression if isinstance(member, exp.PropertyEQ) else member.this
+                    return self._of_member(value, path[1:])
+        return "other"
 
     def _of_output(self, source: Source, output: Output) -> Kind:
         if output.property is not None:
-            return _of_property(output.property)
+            return of_declared(output.property.type)
         query = source.query or (source.cte.query if source.cte is not None else None)
         if query is not None:
             return self._of_column(query, output.position, output.name)
@@ -263,12 +278,9 @@ class Kinds:
             case Block():
                 return self._by_name(query, name)
             case SetQuery():
-                kinds = {
-                    self._of_column(side, position, name) for side in (query.left, query.right)
-                } - {"null"}
-                if "variant" in kinds:
-                    return "variant"
-                return kinds.pop() if len(kinds) == 1 else "other"
+                sides = (query.left, query.right)
+                found: list[Kind] = [self._of_column(side, position, name) for side in sides]
+                return one_of(found)
             case Unknown(node=exp.Subquery() as node):
                 inner = next(self._blocks_in(node), None)
                 return self._of_column(inner, position, name) if inner is not None else "other"
@@ -379,10 +391,8 @@ class Kinds:
             case exp.Subquery():
                 return self.column(node.this, position)
             case exp.SetOperation():
-                kinds = {self.column(s, position) for s in (node.this, node.expression)} - {"null"}
-                if "variant" in kinds:
-                    return "variant"
-                return kinds.pop() if len(kinds) == 1 else "other"
+                sides = (node.this, node.expression)
+                return one_of(self.column(side, position) for side in sides)
             case _:
                 block = self._queries.get(id(node))
                 return self._of_column(block, position, "") if block is not None else "other"
@@ -395,77 +405,9 @@ class Kinds:
         return self._of_output(source, output)
 
 
+def _key(member: exp.Expr) -> str:
+    return member.this.name if isinstance(member, exp.PropertyEQ) else member.alias
+
+
 def _names(nodes: Sequence[exp.Expr]) -> list[str]:
     return [n.name.lower() for n in nodes]
-
-
-def _of_property(declared: Property) -> Kind:
-    return kind_of_type(declared.type)
-
-
-def kind_of_type(type_: DataType) -> Kind:
-    """Give the kind of a declared type."""
-    if type_.name == "array":
-        return "list" if type_.items is not None and type_.items.name in SCALARS else "variants"
-    return _SCALAR_KINDS.get(type_.name, "variant")
-
-
-def _of_value(value: object) -> Kind:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "truth"
-        case int():
-            return "whole"
-        case float() | Decimal():
-            return "number"
-        case str():
-            return "text"
-        case date():
-            return "time"
-        case list() | tuple():
-            return "list" if is_uniform(value) else "variants"
-        case _:
-            return "other"
-
-
-def is_uniform(values: Sequence[object]) -> bool:
-    """Tell whether an array holds scalars of one type only, NULLs aside.
-
-    Whole numbers and fractions are one type if a double holds every digit.
-
-    >>> is_uniform([1, 2.5, None]), is_uniform([1, "a"]), is_uniform([1.5, 2**53 + 1])
-    (True, False, False)
-    """
-    given = [v for v in values if v is not None]
-    if any(isinstance(v, dict | list | tuple) for v in given):
-        return False
-    kinds = {type(v) for v in given}
-    if kinds == {int, float}:
-        return all(abs(v) <= 2**53 for v in given if isinstance(v, int))
-    return len(kinds) <= 1
-
-
-def _of_type(type_: object) -> Kind:
-    if not isinstance(type_, exp.DataType):
-        return "other"
-    kind = type_.this
-    if kind in exp.DataType.TEXT_TYPES:
-        return "text"
-    if kind in exp.DataType.INTEGER_TYPES:
-        return "whole"
-    if kind in exp.DataType.NUMERIC_TYPES:
-        return "number"
-    if kind in exp.DataType.TEMPORAL_TYPES:
-        return "time"
-    if kind == exp.DataType.Type.BOOLEAN:
-        return "truth"
-    if kind == exp.DataType.Type.INTERVAL:
-        return "interval"
-    if kind == exp.DataType.Type.VARIANT or type_.sql("duckdb").upper() == "VARIANT":
-        return "variant"
-    if kind in {exp.DataType.Type.LIST, exp.DataType.Type.ARRAY}:
-        items = type_.expressions[0] if type_.expressions else None
-        return "variants" if items is not None and _of_type(items) == "variant" else "list"
-    return "other"

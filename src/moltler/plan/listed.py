@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from sqlglot import exp
+from sqlglot.expressions.core import Expression
 from sqlglot.tokenizer_core import Token, TokenType
 
 LISTED = "\ue004"
@@ -18,7 +19,7 @@ _LITERALS = {TokenType.NUMBER, TokenType.STRING}
 Literal: TypeAlias = str | int | Decimal
 
 
-class Listed(exp.Expression):
+class Listed(Expression):
     """The items of ``IN (1, 2, …)``: literals only, as a tuple in `this`."""
 
     @property

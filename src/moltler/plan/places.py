@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
@@ -52,6 +53,6 @@ def _candidates(message: str, tokens: list[Token]) -> Iterator[Token]:
 
 
 def _functions(name: str, tokens: list[Token]) -> Iterator[Token]:
-    for token, following in zip(tokens, tokens[1:], strict=False):
+    for token, following in pairwise(tokens):
         if following.token_type == TokenType.L_PAREN and token.text.lower() == name.lower():
             yield token

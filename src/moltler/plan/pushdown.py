@@ -73,7 +73,7 @@ def push_down(bound: Bound, constants: Constants) -> Pushed:
         for conjunct in conjuncts_of(bound, block, constants):
             pushed.conjuncts.append(conjunct)
             walk.push(conjunct)
-        if any(c.constant and c.constant.value is not True for c in pushed.of(block)):
+        if any(c.is_never for c in pushed.of(block)):
             pushed.empty.update(scans_in_from(bound, block))
     for scan in bound.scans:
         if equalities(scan, pushed.where(scan)) is None:

@@ -25,7 +25,6 @@ from moltler.plan.scope import (
 )
 from moltler.plan.sources import cte_source, derived, function_source
 
-
 _LOCAL = "local"
 """The destination that always exists."""
 

@@ -1,4 +1,4 @@
-"""Planning that may recurse deeply: text nested more than usual gets a thread with a large stack."""
+"""Planning that may recurse deeply: nested text gets a thread with a large stack."""
 
 from __future__ import annotations
 

@@ -27,6 +27,31 @@ def sort_in_queries(bound: Bound, kinds: Kinds) -> None:
         for key in list(order.expressions):
             if isinstance(key, exp.Ordered):
                 _sort(kinds, query, key)
+        if any(_is_written(key) for key in order.expressions):
+            _spell_out_groups(query)
+
+
+def _is_written(key: exp.Expr) -> bool:
+    return any(str(c.this).startswith("v__") for c in key.find_all(exp.Anonymous))
+
+
+def _spell_out_groups(query: exp.Query) -> None:
+    """Write GROUP BY ALL as numbers: with it DuckDB sorts by nothing but outputs."""
+    group = query.args.get("group")
+    if group is None or not group.args.get("all") or any(p.is_star for p in query.expressions):
+        return
+    keys = [
+        exp.Literal.number(number)
+        for number, projection in enumerate(query.expressions, 1)
+        if not any(_is_aggregate(part) for part in projection.walk())
+    ]
+    if keys:
+        query.set("group", exp.Group(expressions=keys))
+
+
+def _is_aggregate(node: exp.Expr) -> bool:
+    is_ours = isinstance(node, exp.Anonymous) and str(node.this) in {"arg_max", "arg_min"}
+    return is_ours or isinstance(node, exp.AggFunc | exp.AnonymousAggFunc)
 
 
 def _sort(kinds: Kinds, query: exp.Query, key: exp.Ordered) -> None:

@@ -57,7 +57,8 @@ def _is_plain(bound: Bound, root: Block) -> bool:
     order = node.args.get("order")
     # A number, ALL or an alias stands for an output without referring to it.
     return order is None or all(
-        bound.ref(key) is not None or not isinstance(key, exp.Column | exp.Literal | exp.Var)
+        (bound.ref(key) is not None and key.name.lower() not in root.aliases)
+        or not isinstance(key, exp.Column | exp.Literal | exp.Var)
         for ordered in order.expressions
         for key in (ordered.this, *ordered.this.find_all(exp.Column))
     )

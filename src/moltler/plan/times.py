@@ -1,7 +1,8 @@
 """Texts that are read as dates and timestamps: their offset counts, and days are days in UTC.
 
 DuckDB cuts the offset off where a text becomes a DATE or a TIMESTAMP. Through TIMESTAMPTZ, in a
-session whose zone is UTC, it is applied. Done at binding, so that constants are the same everywhere.
+session whose zone is UTC, it is applied. It is done at binding, so that constants are the same
+everywhere.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def read_in_utc(bound: Bound) -> None:
             if node.to.this in _CUT and _may_have_zone(bound, node.this):
                 node.set("this", _zoned(node, node.this))
         else:
-            parts = [p for p in node.iter_expressions() if isinstance(p, exp.Expr)]
+            parts = list(node.iter_expressions())
             if any(_is_date(bound, part) for part in parts):
                 for part in parts:
                     _read_as_day(bound, part)

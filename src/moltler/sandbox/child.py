@@ -39,7 +39,8 @@ from moltler.sandbox.frames import (
     encode_u32,
     split_body,
 )
-from moltler.vault.seal import SealBook, SealTooLarge
+from moltler.sandbox.signing import Signing
+from moltler.vault.seal import SealBook
 
 _WATCH_S = 5.0
 """How often an idle process is asked whether it answers."""
@@ -107,8 +108,7 @@ class Child:
         self._ids = itertools.count(1)
         self._fetching: Fetching | None = None
         self._log: Log | None = None
-        self._seals = SealBook(())
-        self._is_signing = False
+        self._signing: Signing | None = None
         self._on_tick: Callable[[float], None] | None = None
         self._inquiring = asyncio.Lock()
         self._inquiry: asyncio.Future[Clean | Covered | None] | None = None
@@ -189,8 +189,8 @@ class Child:
             seals: What its signatures may be made with.
         """
         self._fetching = Fetching(self._send, transport)
+        self._signing = Signing(self._send, self._spawn, seals)
         self._log = log
-        self._seals = seals
 
     def follow(self, clock: Mapping[str, object], on_tick: Callable[[float], None] | None) -> None:
         """Tell it the time of a test; it tells when elapsed timers move a clock that stands."""
@@ -207,8 +207,7 @@ class Child:
             return None
         if self._fetching is not None:
             await self._fetching.close()
-        self._fetching = self._log = self._on_tick = None
-        self._seals = SealBook(())
+        self._fetching = self._signing = self._log = self._on_tick = None
         self._idle_log = Call(0, "load")
         answer = await self._inquire(Kind.RESET)
         return answer if isinstance(answer, Clean) and not self.calls else None
@@ -367,26 +366,9 @@ class Child:
         head, content = split_body(payload)
         sign = decode(head, Sign)
         call = self.calls.get(sign.call)
-        try:
-            key = bytes.fromhex(sign.key)
-        except ValueError as error:
-            raise BadFrame("a key that is not hexadecimal") from error
-        # The child asks for one signature after the other.
-        if call is None or call.kind == "check" or self._is_signing:
+        if self._signing is None or call is None or call.kind == "check":
             raise BadFrame("a signature that no call can ask for")
-        if len(content) > MAX_REQUEST_BODY * 2:
-            raise BadFrame("too much to sign")
-        self._is_signing = True
-        self._spawn(self._sign(id_, sign.hash, key, bytes(content)))
-
-    async def _sign(self, id_: int, hash_name: str, key: bytes, content: bytes) -> None:
-        try:
-            # Of a large text it takes longer than the loop may be held up.
-            signature = await asyncio.to_thread(self._seals.sign, hash_name, key, content)
-        except SealTooLarge:
-            signature = b""
-        self._is_signing = False
-        self._send(Kind.SIGNED, id_, signature)
+        self._signing.start(id_, sign, bytes(content))
 
     def _on_log(self, id_: int, line: LogLine) -> None:
         budget = self.calls.get(id_, self._idle_log)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from moltler.flow.connector import ResolvedConnector
 from moltler.model import Handler
-from moltler.net.seals import SealedTransport
+from moltler.net.resealing import SealedTransport
 from moltler.ports import Transport, WriteWatch
 from moltler.sandbox.call import Broken, Call, Deadline, Death
 from moltler.sandbox.child import Child

@@ -22,6 +22,7 @@ from moltler.session.statements import StatementRunner, TestStatement
 if TYPE_CHECKING:
     import types
 
+    from moltler.exec.proof import EntityProof
     from moltler.exec.result import Result
     from moltler.session.diagnosis import Check
     from moltler.session.testing import TestCollection
@@ -145,6 +146,23 @@ class Session:
         from moltler.session.testing import run_one
 
         return run_one(test, collection.catalog, self._services, options)
+
+    def prove(self, type_name: str, sources: Sequence[Source] = ()) -> tuple[EntityProof, ...]:
+        """Compare the claims of a type with what its handlers answer in mocked tests.
+
+        Args:
+            type_name: The type.
+            sources: Scripts with its tests, and maybe its definitions; without any, its stored
+                tests.
+
+        Raises:
+            MoltlerError: A text is wrong, or there is no such type.
+        """
+        from moltler.session.testing import prove_claims, stored_tests
+
+        services = self._services
+        found = self.collect_tests(sources) if sources else stored_tests(type_name, services)
+        return prove_claims(type_name, found, services)
 
     def dry_run(self, source: Source) -> Table:
         """Parse a script and check names and definitions; change and send nothing.

@@ -25,6 +25,7 @@ from moltler.session.services import ScratchCatalog, Services
 from moltler.session.statements import StatementRunner
 
 if TYPE_CHECKING:
+    from moltler.exec.proof import EntityProof
     from moltler.testing.report import TestReport
     from moltler.testing.runner import TestOptions
     from moltler.testing.world import Environ, Host, World
@@ -148,6 +149,37 @@ def run_one(
         reading=lambda environ: _reading(environ, services),
         options=options,
     )
+
+
+def prove_claims(
+    type_name: str, collection: TestCollection, services: Services
+) -> tuple[EntityProof, ...]:
+    """Compare the claims of a type with what its handlers answer in the worlds of tests.
+
+    Raises:
+        LookupFailed: CAT008, there is no such type.
+    """
+    from moltler.testing.proof import prove
+
+    return prove(
+        type_name,
+        collection.tests,
+        collection.catalog,
+        cast("Host", services),
+        play=play,
+        reading=lambda environ: _reading(environ, services),
+    )
+
+
+def stored_tests(type_name: str, services: Services) -> TestCollection:
+    """Give the tests that are stored with a type.
+
+    Raises:
+        LookupFailed: CAT008, there is no such type.
+    """
+    catalog = services.catalog.load()
+    tests = tuple(read_stored(stored) for stored in catalog.type(type_name).tests)
+    return TestCollection(catalog, tests)
 
 
 def play(statements: Sequence[ast.Statement], world: World) -> None:

@@ -78,6 +78,24 @@ def run_test(
     return run.report("passed", started)
 
 
+def open_world(
+    test: ast.TestDefinition,
+    catalog: Catalog,
+    host: Host,
+    *,
+    play: Play,
+    reading: Reading,
+) -> World:
+    """Make the world of a test without playing it; whoever asks closes it.
+
+    Raises:
+        MoltlerError: TST005, or a clause cannot be evaluated; CAT008, there is no such type.
+    """
+    run = _Run(test, catalog, host, play, reading, TestOptions())
+    run.open()
+    return run.world
+
+
 class _Run:
     def __init__(
         self,
@@ -144,7 +162,7 @@ class _Run:
             Skipped: The test does not apply.
             MoltlerError: It failed.
         """
-        world = self._opened()
+        world = self.world
         error: MoltlerError | None = None
         try:
             error = self._outcome(self._test.body)
@@ -162,12 +180,12 @@ class _Run:
 
     def _outcome(self, statements: Sequence[ast.Statement]) -> MoltlerError | None:
         try:
-            self._play(statements, self._opened())
+            self._play(statements, self.world)
         except MoltlerError as error:
             return error
         except Skipped:
             # Variables that are not set may be a failure; a SKIP never is.
-            self._check_environment(self._opened())
+            self._check_environment(self.world)
             raise
         return None
 
@@ -229,7 +247,9 @@ class _Run:
         if self._world is not None:
             self._world.close()
 
-    def _opened(self) -> World:
+    @property
+    def world(self) -> World:
+        """What was opened."""
         assert self._world is not None  # noqa: S101 - `open` comes first
         return self._world
 

@@ -34,11 +34,11 @@ class MemoryTokens:
         self._mutex = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
 
-    def load(self, credential: str, *, durable: bool) -> str | None:  # noqa: ARG002 - all the same
+    def load(self, credential: str, *, durable: bool) -> str | None:
         """Give what was saved for a credential, or ``None``."""
         return self._states.get(credential)
 
-    def save(self, credential: str, state: str, *, durable: bool) -> None:  # noqa: ARG002 - as above
+    def save(self, credential: str, state: str, *, durable: bool) -> None:
         """Save or replace."""
         self._states[credential] = state
 

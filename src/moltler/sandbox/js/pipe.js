@@ -5,7 +5,8 @@ import { parseExactly, toText } from "./json.js";
 export const LOAD = 1, CHECK = 2, CALL = 3, CREDIT = 4, CANCEL = 5, REPLY = 6, CHUNK = 7, PING = 8;
 export const RESET = 9, CLOCK = 10, COVER = 11, SIGNED = 12;
 export const READY = 32, LOADED = 33, RESULT = 34, PAGE = 35, END = 36, ERROR = 37, FETCH = 38;
-export const ABORT = 39, PULL = 40, PONG = 41, LOG = 42, CLEAN = 43, TICK = 44, COVERAGE = 45, SIGN = 46;
+export const ABORT = 39, PULL = 40, PONG = 41, LOG = 42, CLEAN = 43, TICK = 44, COVERAGE = 45;
+export const SIGN = 46;
 
 export const HEADER = 9;
 
