@@ -166,8 +166,7 @@ def test_the_command_prints_counts_and_the_example(
     script = tmp_path / "shop.moltler"
     text = TYPE.format(pushdown=BOTH, told=STATUS, more="") + TEST.format(status='"status"')
     script.write_text(text, encoding="utf-8")
-    failed = moltler_command("prove", "shop", str(script))
-    assert failed.code == 1
+    failed = moltler_command("prove", "shop", str(script)).fails(1)
     assert "disproved" in failed.stdout
     assert "TEST CONNECTOR TYPE 'shop'" in failed.stdout
     told = json.loads(moltler_command("--json", "prove", "shop", str(script)).stdout)
@@ -178,6 +177,5 @@ def test_the_command_prints_counts_and_the_example(
     assert moltler_command("prove", "shop", str(script)).ok()
     moltler_command("run", str(script)).ok()
     assert "proven" in moltler_command("prove", "shop").ok().stdout  # its stored test
-    unknown = moltler_command("prove", "nothing")
-    assert unknown.code == 1
+    unknown = moltler_command("prove", "nothing").fails(1)
     assert "CAT008" in unknown.stderr

@@ -41,11 +41,11 @@ def shop(server: DemoServer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOP_URL", server.url)
         patch.setenv("MOLTLER_SECRET_SHOP_KEY", server.key)
-        session = moltler.connect(tmp_path_factory.mktemp("shop") / "home")
-    with session:
-        session.execute(read_connector()).close()
-        session.execute(CAREFUL).close()
-        yield session
+        # The environment is looked at whenever the secret is used.
+        with moltler.connect(tmp_path_factory.mktemp("shop") / "home") as session:
+            session.execute(read_connector()).close()
+            session.execute(CAREFUL).close()
+            yield session
 
 
 def under(shop: moltler.Session, server: DemoServer, quirk: str) -> moltler.Session:

@@ -307,7 +307,8 @@ class Generator(Conditions):
         r = self.random
         keys = self._scalars(scope, r.choice([0, 1, 2]))
         numbers = [c for c in scope if c.type in {"integer", "string", "timestamp"}]
-        measure = put("{}({})", same(r.choice(["min", "max", "count"])), r.choice(numbers).sql)
+        words = ["min", "max", "count"] if numbers else ["count"]
+        measure = put("{}({})", same(r.choice(words)), r.choice(numbers or scope).sql)
         items = [*(k.sql for k in keys), same("count(*)"), measure]
         made = put("SELECT {} {}", joined(", ", items), body)
         if keys:

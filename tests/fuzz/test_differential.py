@@ -2,7 +2,7 @@
 
     MOLTLER_FUZZ=5000 MOLTLER_FUZZ_SEED=100000 pytest tests/fuzz
 
-The first sets how many queries are compared (500), the second the first seed (0). A failure
+The first sets how many queries are compared (2,000), the second the first seed (0). A failure
 prints its seed; ``MOLTLER_FUZZ=1 MOLTLER_FUZZ_SEED=<seed>`` repeats it alone.
 """
 
@@ -20,7 +20,7 @@ from fuzz.world import World
 from moltler.plan import limit, planner, pushdown, rewrite
 from moltler.plan.scope import Block, JoinStep, Scan, Source
 
-COUNT = int(os.environ.get("MOLTLER_FUZZ", "500"))
+COUNT = int(os.environ.get("MOLTLER_FUZZ", "2000"))
 FIRST = int(os.environ.get("MOLTLER_FUZZ_SEED", "0"))
 CHUNK = 50
 SABOTAGE = 400

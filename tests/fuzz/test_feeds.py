@@ -21,7 +21,7 @@ from moltler.plan import edges, pushdown
 from moltler.schema import TypeName
 from plan import test_joins as planned
 
-JOINS = max(COUNT // 5, 1)
+JOINS = max(COUNT // 10, 1)
 SABOTAGE = 700
 """Queries within which a switched-off rule must be noticed."""
 

@@ -1,4 +1,4 @@
-"""Values inside documents compare, sort and calculate as what they are (decision 0006)."""
+"""Values inside documents compare, sort and calculate as what they are (decision 0010)."""
 
 from __future__ import annotations
 
@@ -219,7 +219,8 @@ def test_operators_and_functions_read_values_in_documents(
         ("SELECT s.x * 2, s.y * 2 FROM (SELECT {'x': id, 'y': a} AS s FROM pr.p WHERE id = 1)",
          [(2, 5)]),
         ("SELECT a * 2 AS v, count(*) FROM pr.p WHERE id < 3 AND v > 5 GROUP BY v", [(6, 1)]),
-        ("SELECT a, sum(doc.q) FROM pr.p WHERE id < 3 GROUP BY ALL ORDER BY ALL", [(2.5, 1), (3, 2)]),
+        ("SELECT a, sum(doc.q) FROM pr.p WHERE id < 3 GROUP BY ALL ORDER BY ALL",
+         [(2.5, 1), (3, 2)]),
         ("SELECT [l.price * 2 for l in doc.lines] = [5] FROM pr.p WHERE id = 5", [(True,)]),
         ("SELECT DISTINCT a FROM pr.p WHERE id < 4 ORDER BY 1", [(2.5,), (3,), ("2.5",)]),
     ],

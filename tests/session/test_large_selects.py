@@ -74,28 +74,20 @@ def test_a_chain_of_two_thousand_conditions_works(
         ("id IN (-1, {numbers}, 2.5)", 2),
     ],
 )
-def test_a_list_of_twenty_thousand_items_takes_linear_time(
+def test_a_list_of_twenty_thousand_items_takes_no_quadratic_time(
     rows: moltler.Session, condition: str, count: int
 ) -> None:
-    def run(most: int) -> float:
-        numbers = ",".join(str(i) for i in range(2, most))
-        texts = ",".join(f"'n{i}'" for i in range(2, most))
-        text = condition.format(numbers=numbers, texts=texts)
-        started = time.process_time()
-        assert rows.execute(f"SELECT count(*) FROM p.rows WHERE {text}").value == count
-        return time.process_time() - started
-
-    run(100)
-    # Eight times as many items; quadratic time would be thirty times as much and more.
-    assert run(20_002) < 16 * run(2_502)
+    numbers = ",".join(str(i) for i in range(2, 20_002))
+    texts = ",".join(f"'n{i}'" for i in range(2, 20_002))
+    text = condition.format(numbers=numbers, texts=texts)
+    # Of the processor, which other programs do not use up: a third of a second; it was seven.
+    started = time.process_time()
+    assert rows.execute(f"SELECT count(*) FROM p.rows WHERE {text}").value == count
+    assert time.process_time() - started < 3
 
 
-def test_many_bound_items_take_linear_time(rows: moltler.Session) -> None:
-    def run(most: int) -> float:
-        text = f"SELECT count(*) FROM p.rows WHERE id IN ({','.join('?' * most)})"
-        started = time.process_time()
-        assert rows.execute(text, list(range(most))).value == 3
-        return time.process_time() - started
-
-    run(100)
-    assert run(8_000) < 16 * run(1_000)
+def test_many_bound_items_take_no_quadratic_time(rows: moltler.Session) -> None:
+    text = f"SELECT count(*) FROM p.rows WHERE id IN ({','.join('?' * 20_000)})"
+    started = time.process_time()
+    assert rows.execute(text, list(range(20_000))).value == 3
+    assert time.process_time() - started < 9  # it was twenty

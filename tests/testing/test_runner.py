@@ -261,6 +261,43 @@ def test_skip_names_its_reason(play: RunTest, clauses: str, body: str) -> None:
     assert (report.status, report.reason) == ("skipped", "later")
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("TRY ASSERT FALSE; CATCH THEN SKIP 'no'; END TRY;", "TST001"),
+        ("TRY ASSERT FALSE; FINALLY SKIP 'no'; END TRY;", "TST001"),
+        ("ASSERT FALSE; TEARDOWN SKIP 'no';", "TST001"),
+        ("ASSERT FALSE; TEARDOWN PRINT ENV('NOT_SET_CLEANUP');", "TST001"),
+        (CREATE + "SELECT * FROM c.items; SKIP 'no';", "TST002"),
+    ],
+)
+def test_skipping_never_hides_a_failure(play: RunTest, body: str, expected: str) -> None:
+    report = play(body, 'MOCK_API {"GET /orders": {}}', definitions=SWALLOWING)
+    assert (report.status, code(report)) == ("failed", expected)
+
+
+def test_variables_that_clauses_need_count_as_well(play: RunTest) -> None:
+    report = play("ASSERT TRUE;", "SECRETS {\"k\": ENV('NOT_SET_KEY')}")
+    assert (report.status, report.reason) == ("skipped", "NOT_SET_KEY is not set")
+
+
+def test_no_test_sees_the_master_key(play: RunTest) -> None:
+    report = play("PRINT ENV('MOLTLER_KEY'); ASSERT TRUE;", "")
+    assert (report.status, report.reason) == ("skipped", "MOLTLER_KEY is not set")
+
+
+def test_instances_of_the_home_are_in_nobodys_way(shop_home: moltler.Session) -> None:
+    shop_home.execute("REGISTER CONNECTOR TYPE 'shop'; " + CREATE)
+    changed = TYPE.replace('"api_key": {"type"', '"more": {"type": "string", "required": true},'
+                           ' "api_key": {"type"')  # fmt: skip
+    test = (
+        "REGISTER CONNECTOR TYPE 'shop';"
+        " TEST CONNECTOR TYPE 'shop' NAME 't' BEGIN ASSERT 1 = 1; END TEST"
+    )
+    collection = shop_home.collect_tests([Source("t.moltler", changed + test)])
+    assert shop_home.run_test(collection.tests[0], collection).status == "passed"
+
+
 # ── time ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -359,3 +396,16 @@ def test_tests_in_parallel_do_not_disturb_each_other(shared: moltler.Session) ->
     for worker in workers:
         worker.join(60)
     assert outcomes == {f"t{n}": "passed" for n in range(12)}
+
+
+def test_teardown_runs_after_the_timeout_too(play: RunTest) -> None:
+    report = play(
+        CREATE + "WHILE TRUE LOOP PRINT 'x'; END LOOP;"
+        " TEARDOWN CONNECTOR_EXEC c.items.create(name => 'gone');",
+        'MOCK_API {"POST /items": {"body": {}}} TIMEOUT \'200ms\'',
+    )
+    assert (code(report), report.calls) == ("TST008", 1)
+
+
+def test_a_clock_that_leaves_the_calendar_is_an_error_of_the_test(play: RunTest) -> None:
+    assert code(play("ADVANCE CLOCK INTERVAL '99999999w'; ASSERT NOW() > NULL;", "")) == "PLN007"

@@ -2,7 +2,7 @@
 
 DuckDB compares VARIANTs by their physical type before their value, and casts them silently: a
 fraction turns into an integer where an integer is asked for. `plan.variants` writes calls of these
-macros wherever a value of unknown type meets an operator or a function (decision 0006).
+macros wherever a value of unknown type meets an operator or a function (decision 0010).
 
 A macro repeats its argument, so `plan.macros` passes it anything but names through a lambda.
 """

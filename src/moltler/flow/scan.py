@@ -136,7 +136,7 @@ class QueryPlan:
     scans: tuple[ScanRequest, ...]
     warnings: tuple[Warning, ...] = ()
     through: Mapping[int, TypeName] = field(default_factory=dict[int, TypeName])
-    """Columns of the result, by position, that are JSON text of such documents."""
+    """Columns of the result, by position, that are document fields, and their declared type."""
 
     @property
     def drivers(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Comparisons with values in documents: of one kind or none, numbers by value (decision 0006)."""
+"""Comparisons with values in documents: of one kind or none, numbers by value (decision 0010)."""
 
 from __future__ import annotations
 

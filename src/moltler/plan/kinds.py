@@ -126,8 +126,10 @@ class Kinds:
         ref = self._bound.ref(node)
         if ref is not None:
             found = self._of_ref(ref)
-            is_local = found == "other" and not ref.source.alias and not ref.path
-            return self._of_name(node) if is_local else found
+            if found != "other" or ref.source.alias or ref.source.query is not None:
+                return found
+            kind = self._of_name(node, ref.output.name)  # a parameter of a comprehension
+            return kind if not ref.path or kind == "variant" else "other"
         match node:
             case exp.Literal():
                 if node.is_string:
@@ -146,7 +148,7 @@ class Kinds:
             case exp.Dot():
                 return self._of_key(node)
             case exp.Column() | exp.Identifier():
-                return self._of_name(node)
+                return self._of_name(node, node.name)
             case exp.Case():
                 ends = [i.args["true"] for i in node.args.get("ifs") or ()]
                 return self._common([*ends, node.args.get("default")])
@@ -311,9 +313,9 @@ class Kinds:
                     return found
         return "other"
 
-    def _of_name(self, node: exp.Expr) -> Kind:
+    def _of_name(self, node: exp.Expr, written: str) -> Kind:
         """Give the kind of a lambda's parameter, an alias, or a column of an open source."""
-        name = node.name.lower()
+        name = written.lower()
         above = node.parent
         while above is not None:
             if isinstance(above, exp.Lambda) and name in _names(above.expressions):

@@ -2,7 +2,7 @@
 
 DuckDB orders VARIANTs by physical type before value and casts them to whatever an operator takes,
 dropping fractions. So each place where such a value meets an operator or a function is written
-with the macros of `exec.documents`, which look at the value (decision 0006). Nothing else changes.
+with the macros of `exec.documents`, which look at the value (decision 0010). Nothing else changes.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def main() -> None:
     if sys.platform == "linux":
         _limit(resource.RLIMIT_DATA, (memory_mb << 20) + _ROOM_BESIDE_THE_HEAP)
     # Ours to decide what the runtime sees: nothing of the environment, and no cache folder.
-    environment = {"DENO_DIR": "/nonexistent", "NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1"}
+    environment = {"DENO_DIR": "/dev/null/none", "NO_COLOR": "1", "DENO_NO_UPDATE_CHECK": "1"}
     os.chdir("/")
     os.execve(program, sys.argv[3:], environment)  # noqa: S606 - replacing ourselves is the point
 

@@ -57,7 +57,8 @@ def collect(sources: Sequence[Source], services: Services) -> TestCollection:
         MoltlerError: A text is wrong, a definition is, or two tests of a type have one name.
     """
     scripts = [parse(source) for source in sources]
-    scratch = ScratchCatalog(services.catalog.load())
+    # Instances of the home belong to nobody's test, so they cannot get in a test's way.
+    scratch = ScratchCatalog(replace(services.catalog.load(), connectors={}))
     definer = Definer(
         scratch,
         None,
@@ -232,7 +233,14 @@ class _TestDoor(StatementRunner):
                     raise error_class("PLN007")(
                         "PLN007", "the clock moves on by a duration", span=statement.by.span
                     )
-                self.world.advance(by)
+                try:
+                    self.world.advance(by)
+                except OverflowError:
+                    raise error_class("PLN007")(
+                        "PLN007",
+                        "the clock cannot move past the year 9999",
+                        span=statement.by.span,
+                    ) from None
                 return None
             case ast.SkipTest():
                 from moltler.testing.world import Skipped
@@ -245,7 +253,7 @@ class _TestDoor(StatementRunner):
         """Give what the expressions of a fresh statement see, with the mocks."""
         self.world.check_time()
         environment = StatementRunner.environment(self, scope)
-        return replace(cast("StatementEnvironment", environment), mocks=self.world.mock.calls_of)
+        return replace(cast("StatementEnvironment", environment), mocks=self.world.calls_of)
 
     def asserted(self, error: MoltlerError | None) -> None:
         """Keep count; the first failure stays."""

@@ -35,5 +35,10 @@ class TestClock:
         return self._base.monotonic() + self.offset.total_seconds()
 
     def advance(self, by: timedelta) -> None:
-        """Move the clock on."""
+        """Move the clock on.
+
+        Raises:
+            OverflowError: There is no such time; the clock stays.
+        """
+        _ = self.now() + by
         self.offset += by

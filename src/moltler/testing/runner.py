@@ -23,6 +23,8 @@ Play = Callable[[Sequence[ast.Statement], World], None]
 Reading = Callable[[Environ], Environment]
 """Gives an environment in which the clauses of a test are evaluated."""
 _USUAL_TIMEOUT = timedelta(seconds=60)
+_GRACE = timedelta(seconds=10)
+"""For the TEARDOWN of a test that ran out of time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,16 @@ def run_test(
         run.open()
     except MoltlerError as error:
         return run.report("failed", started, error=error.at(test.span))
+    except Exception as fault:  # noqa: BLE001 - one test's fault must not end the others
+        return run.report("failed", started, error=_fault(fault).at(test.span))
     try:
         run.play_all()
     except Skipped as skipped:
         return run.report("skipped", started, reason=str(skipped))
     except MoltlerError as error:
         return run.report("failed", started, error=error)
+    except Exception as fault:  # noqa: BLE001 - one test's fault must not end the others
+        return run.report("failed", started, error=_fault(fault).at(test.span))
     finally:
         run.close()
     return run.report("passed", started)
@@ -94,6 +100,16 @@ def open_world(
     run = _Run(test, catalog, host, play, reading, TestOptions())
     run.open()
     return run.world
+
+
+def _fault(fault: Exception) -> MoltlerError:
+    error = error_class("INT001")(
+        "INT001",
+        f"a fault of Moltler itself: {type(fault).__name__}: {fault}",
+        hint="please report it",
+    )
+    error.__cause__ = fault
+    return error
 
 
 class _Run:
@@ -124,10 +140,11 @@ class _Run:
         """
         test, host = self._test, self._host
         self._catalog.type(str(test.type_name), test.type_name.span)
-        outside = Environ(host.environ)
-        given = self._texts(test.env, outside)
+        readers = [Environ(host.environ)]
+        given = self._texts(test.env, readers[0])
         environ = {**host.environ, **given}
-        inside = self._reading(Environ(environ))
+        readers += [Environ(environ), Environ(environ)]
+        inside = self._reading(readers[1])
 
         def value_of(expr: ast.Expr) -> object:
             return evaluate(expr, inside)
@@ -145,15 +162,18 @@ class _Run:
             prefer_live=self._options.live,
         )
         seen = environ if tape.environ is None else {**tape.environ, **given}
+        readers[2] = Environ(seen)
         self._world = World(
             host,
             self._catalog,
             seen,
-            self._texts(test.secrets, Environ(seen)),
+            self._texts(test.secrets, readers[2]),
             tape,
             timeout=parse_duration(test.timeout) if test.timeout else _USUAL_TIMEOUT,
             covers=self._options.coverage,
         )
+        for reader in readers:
+            self._world.environ.unset.update(reader.unset)
 
     def play_all(self) -> None:
         """Play body and teardown and judge what came of them.
@@ -164,16 +184,21 @@ class _Run:
         """
         world = self.world
         error: MoltlerError | None = None
+        skipped: Skipped | None = None
         try:
             error = self._outcome(self._test.body)
             self._check_environment(world)
-        finally:
-            later = self._outcome(self._test.teardown) if self._test.teardown else None
-        verdict = self._verdict(world, error)
+        except Skipped as reason:
+            skipped = reason
+        verdict = self._verdict(world, error, skipped)
+        later = self._teardown(world)
         if verdict is None:
-            verdict = later
+            # A teardown may break what the body had not.
+            verdict = later or self._unforgiven(world)
         if verdict is not None:
             raise verdict
+        if skipped is not None:
+            raise skipped
         if self._tape is not None and self._tape.recorder is not None:
             hidden = world.secret_variables()
             self._notes.append(self._tape.save(self._test, world.environ.asked, hidden))
@@ -200,15 +225,32 @@ class _Run:
                 ) from None  # fmt: skip
             raise
 
-    def _verdict(self, world: World, error: MoltlerError | None) -> MoltlerError | None:
+    def _teardown(self, world: World) -> MoltlerError | None:
+        if not self._test.teardown:
+            return None
+        if world.is_out_of_time:
+            # What the test left at the API is removed all the same.
+            world.revive(_GRACE)
+        try:
+            return self._outcome(self._test.teardown)
+        except Skipped:
+            return None
+
+    def _unforgiven(self, world: World) -> MoltlerError | None:
+        """Give what fails a test whatever its statements made of it."""
         if world.is_out_of_time:
             return world.out_of_time().at(self._test.span)
         # What the handler swallowed is still a request that no route answers.
-        if world.mock.failure is not None:
-            failure = world.mock.failure
-            return failure.at(error.problems[0].span if error else self._test.span)
-        if world.broken is not None:
-            return world.broken
+        return world.mock.failure or world.broken
+
+    def _verdict(
+        self, world: World, error: MoltlerError | None, skipped: Skipped | None
+    ) -> MoltlerError | None:
+        unforgiven = self._unforgiven(world)
+        if unforgiven is not None:
+            return unforgiven.at(error.problems[0].span if error else self._test.span)
+        if skipped is not None:
+            return None
         expected = self._test.expect_error
         if expected is not None:
             world.asserted += 1

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from moltler.catalog.catalog import Catalog
-from moltler.errors import MoltlerError, error_class
+from moltler.catalog.references import references_in
+from moltler.errors import MoltlerError, Span, error_class
 from moltler.exec.cache import ScanCache
 from moltler.exec.duck import Connection, Engine
 from moltler.exec.retry import RetryingHandlers, RetryPolicy, sleep
@@ -20,10 +21,15 @@ from moltler.flow.connector import ResolvedConnector
 from moltler.model import Handler
 from moltler.ports import Clock, Handlers, SecretStore, Transport
 from moltler.sandbox.coverage import Lines
+from moltler.secret import Secret, redact
 from moltler.testing.clock import TestClock
 from moltler.testing.memory import MemoryJournal, MemorySecrets
 from moltler.testing.tape import Tape
 from moltler.vault.lookup import ENVIRONMENT_PREFIX
+
+_INTERRUPT_AGAIN_S = 0.05
+_MASTER_KEY = "MOLTLER_KEY"
+"""Opens every stored secret, so no test gets to see it."""
 
 OpenTransport = Callable[[ResolvedConnector], Transport]
 
@@ -151,7 +157,11 @@ class World:
         mock.tokens.now = self.clock.now
         hides = tape.hides_environment
         self.environ = Environ(
-            {k: v for k, v in environ.items() if not (hides and _names_secret(k))}
+            {
+                name: value
+                for name, value in environ.items()
+                if name != _MASTER_KEY and not (hides and _names_secret(name))
+            }
         )
         self.catalog = _TestCatalog(catalog)
         self.secrets = MemorySecrets(secrets, self.clock, tape.secrets)
@@ -174,9 +184,8 @@ class World:
         self._timeout = timeout
         self._engine = _WatchedEngine(host.engine)
         self._expired = threading.Event()
-        self._timer = threading.Timer(timeout.total_seconds(), self._expire)
-        self._timer.daemon = True
-        self._timer.start()
+        self._over = threading.Event()
+        self._start_timer(timeout)
 
     # ── services ─────────────────────────────────────────────────────────────────────────────
 
@@ -191,6 +200,7 @@ class World:
 
     def close(self) -> None:
         """End what the test left running; may be repeated."""
+        self._over.set()
         self._timer.cancel()
         self.room.close()
 
@@ -248,10 +258,43 @@ class World:
             verb = "is" if len(names) == 1 else "are"
             raise Skipped(f"{' and '.join(names)} {verb} not set")
 
+    def revive(self, grace: timedelta) -> None:
+        """Give a test that is out of time a little more, and a new runtime, to clean up."""
+        self._timer.cancel()
+        self.room.close()
+        self.room = self._host.open_room(self.mock.transport)
+        self.handlers = self.room
+        self._expired.clear()
+        self._start_timer(grace)
+
+    def calls_of(self, key: str, span: Span | None = None) -> list[dict[str, object]]:
+        """Give the requests of a route; secrets of a real API are masked, those of mocks shown."""
+        calls = cast("list[dict[str, object]]", self.mock.calls_of(key, span))
+        if self.mock.is_mocked:
+            return calls
+        return [cast("dict[str, object]", _masked(call, self._secrets_in_use())) for call in calls]
+
+    def _secrets_in_use(self) -> tuple[Secret, ...]:
+        names = {
+            name
+            for connector in self.catalog.load().connectors.values()
+            for _, name in references_in(connector.config)
+        }
+        found = {name: self.secrets.get(name) for name in sorted(names)}
+        found |= {name: self.environ.get(name) for name in self.secret_variables()}
+        return tuple(Secret(name, value) for name, value in found.items() if value)
+
+    def _start_timer(self, timeout: timedelta) -> None:
+        self._timer = threading.Timer(timeout.total_seconds(), self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+
     def _expire(self) -> None:
         self._expired.set()
-        self._engine.interrupt()
         self.room.close()
+        # DuckDB forgets an interrupt that comes before it has begun, so it is told again.
+        while self._expired.is_set() and self._engine.interrupt():
+            self._over.wait(_INTERRUPT_AGAIN_S)
 
 
 class _TestCatalog:
@@ -293,10 +336,24 @@ class _WatchedEngine(Engine):
             finally:
                 self._open.discard(connection)
 
-    def interrupt(self) -> None:
-        """Stop what runs."""
-        for connection in list(self._open):
+    def interrupt(self) -> bool:
+        """Stop what runs; tell whether anything did."""
+        running = list(self._open)
+        for connection in running:
             connection.interrupt()
+        return bool(running)
+
+
+def _masked(value: object, secrets: tuple[Secret, ...]) -> object:
+    match value:
+        case str():
+            return redact(value, secrets)
+        case dict():
+            return {key: _masked(item, secrets) for key, item in value.items()}
+        case list():
+            return [_masked(item, secrets) for item in value]
+        case _:
+            return value
 
 
 def _names_secret(name: str) -> bool:
