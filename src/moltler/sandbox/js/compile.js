@@ -75,7 +75,8 @@ export async function importHandler(source, entry, suffix, id) {
   return { problem: further ? second : first };
 }
 
-const CALLED = /(?<![.\w$]|\.\.\.)\bimport(?=(?:\s|\/\*[^]*?\*\/|\/\/[^\n]*\n)*\()|(?<=\.\.\.)import(?=\s*\()/g;
+const CALLED =
+  /(?<![.\w$]|\.\.\.)\bimport(?=(?:\s|\/\*[^]*?\*\/|\/\/[^\n]*\n)*\()|(?<=\.\.\.)import(?=\s*\()/g;
 
 // Finds `import(…)` in code. A reserved word of the same length in its place does not compile; in
 // a text, a comment, or as the name of a method it does.
