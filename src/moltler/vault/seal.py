@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from moltler.errors import LookupFailed
+from moltler.ports import Clock
 from moltler.secret import Secret, seals_in
 from moltler.vault.keys import KEY_BYTES, read_key_file, write_private
+from moltler.vault.locks import hold_lock
 
 HASHES = frozenset({"SHA-1", "SHA-256", "SHA-384", "SHA-512"})
 _DEEPEST = 4
@@ -41,10 +43,12 @@ class SealKey:
 
     Args:
         home: The folder; made when the key is first needed.
+        clock: Tells how long a lock has been waited for.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, clock: Clock) -> None:
         self._path = home / "seal.key"
+        self._clock = clock
         self._mutex = threading.Lock()
         self._key: bytes | None = None
 
@@ -69,10 +73,13 @@ class SealKey:
         key = os.urandom(KEY_BYTES)
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(self._path, base64.b64encode(key) + b"\n")
-        except OSError:
+            # Of two that make one at once, the second must find the first one's.
+            with hold_lock(self._path.with_suffix(".lock"), self._clock):
+                if (made := self._read()) is not None:
+                    return made
+                write_private(self._path, base64.b64encode(key) + b"\n")
+        except (OSError, LookupFailed):
             return key
-        # Of two processes that make one at once, both take the one that stayed.
         return self._read() or key
 
 

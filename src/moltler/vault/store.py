@@ -89,7 +89,7 @@ class SecretFile:
         self.key_path = home / "secrets.key"
         self._environ = environ
         self._clock = clock
-        self._seals = SealKey(home)
+        self._seals = SealKey(home, clock)
         self._mutex = threading.Lock()
         self._master: tuple[tuple[str, bytes, str], bytes] | None = None
         """Scrypt and the keyring are slow, so the key is kept per file identity and text."""
