@@ -15,7 +15,9 @@ def test_all_who_make_a_key_at_once_get_the_same(tmp_path: Path) -> None:
         start = threading.Barrier(8)
         keys: list[bytes] = []
 
-        def ask(home: Path = home, start: threading.Barrier = start) -> None:
+        def ask(
+            home: Path = home, start: threading.Barrier = start, keys: list[bytes] = keys
+        ) -> None:
             key = SealKey(home, HandClock())
             start.wait()
             keys.append(key.get())
