@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -51,14 +51,6 @@ class LoopThread:
             future.cancel()
             raise
 
-    def iterate(self, stream: AsyncIterator[T]) -> Iterator[T]:
-        """Pull an async stream from synchronous code, one item a step."""
-        while True:
-            try:
-                yield self.run(_next(stream))
-            except StopAsyncIteration:
-                return
-
     def close(self) -> None:
         """Cancel what is left, stop the loop and end the thread; may be repeated."""
         with self._lock:
@@ -80,10 +72,6 @@ class LoopThread:
                 )
                 self._thread.start()
             return self._loop
-
-
-async def _next(stream: AsyncIterator[T]) -> T:
-    return await stream.__anext__()
 
 
 async def _cancel_others() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
 from random import Random
 from typing import Any
 
-from support.handlers import paged
+from support.handlers import paged, plain
 
 Row = Mapping[str, Any]
 Rows = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]], Any]
@@ -51,7 +50,7 @@ def _answer(
             where = [p for p in where if random.random() < 0.5]
             return [r for r in rows if all(holds(p, r) is not False for p in where)]
         case "filters only":
-            return [r for r in rows if all(_plain(r[n]) == v for n, v in filters.items())]
+            return [r for r in rows if all(plain(r[n]) == v for n, v in filters.items())]
         case "cuts":
             return rows[:limit]
         case _:
@@ -120,12 +119,12 @@ def _leaf(operator: str, value: Any, wanted: Any) -> Any:
         case "matches":
             return re.search(wanted, value) is not None
         case _:
-            return _compare(operator, _plain(value), wanted)
+            return _compare(operator, plain(value), wanted)
 
 
 def _contains(value: Any, wanted: Any) -> Any:
     if isinstance(value, list):
-        return any(_plain(v) == wanted for v in value)
+        return any(plain(v) == wanted for v in value)
     return wanted in value
 
 
@@ -156,17 +155,6 @@ def _compare(operator: str, value: Any, wanted: Any) -> bool:
 def _like(pattern: str) -> re.Pattern[str]:
     parts = {"%": ".*", "_": "."}
     return re.compile("".join(parts.get(c, re.escape(c)) for c in pattern) + r"\Z", re.DOTALL)
-
-
-def _plain(value: Any) -> Any:
-    """Give a value as ``options`` writes it."""
-    match value:
-        case datetime():
-            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        case date():
-            return value.isoformat()
-        case _:
-            return value
 
 
 def every_operator() -> Iterator[str]:

@@ -6,7 +6,6 @@ Once with its own blocks, sliced from the file that MOLTLER_REFERENCE_PAGE names
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,13 @@ import pytest
 import moltler
 from support.command import Moltler
 from support.http import HttpServer, Request, Response
-from support.reference_page import SQL_HEADINGS, ReferencePage, read_page
-
-OWN_WORDS = Path(__file__).parent.parent / "fixtures/reference/own_words.txt"
+from support.reference_page import SQL_HEADINGS, ReferencePage
 
 ROWS: list[dict[str, Any]] = [
     {"id": "1", "name": "Lamp", "status": "active", "created_at": "2024-05-01T10:00:00Z"},
     {"id": "2", "name": "Desk", "status": "closed", "created_at": "2024-05-02T10:00:00Z"},
     {"id": "3", "name": "Sofa", "status": "active", "created_at": "2024-05-03T10:00:00Z"},
 ]
-
-
-@pytest.fixture(params=["own words", "reference page"])
-def page(request: pytest.FixtureRequest) -> ReferencePage:
-    if request.param == "own words":
-        return read_page(OWN_WORDS)
-    path = os.environ.get("MOLTLER_REFERENCE_PAGE")
-    if not path:
-        pytest.skip("MOLTLER_REFERENCE_PAGE is not set")
-    return read_page(Path(path))
 
 
 @pytest.fixture

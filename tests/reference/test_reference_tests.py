@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +10,8 @@ import moltler
 from moltler.errors import Source
 from moltler.testing.report import TestReport
 from support.http import HttpServer, Request, Response
-from support.reference_page import ReferencePage, read_page
+from support.reference_page import ReferencePage
 
-OWN_WORDS = Path(__file__).parent.parent / "fixtures/reference/own_words.txt"
 DELETE = """
 CREATE CONNECTOR ACTION 'myservice.items.delete' PARAMETERS {"id": {"type": "string"}}
 HANDLER '''
@@ -23,16 +20,6 @@ async function execute(config, params) {
 }
 ''';
 """
-
-
-@pytest.fixture(params=["own words", "reference page"])
-def page(request: pytest.FixtureRequest) -> ReferencePage:
-    if request.param == "own words":
-        return read_page(OWN_WORDS)
-    path = os.environ.get("MOLTLER_REFERENCE_PAGE")
-    if not path:
-        pytest.skip("MOLTLER_REFERENCE_PAGE is not set")
-    return read_page(Path(path))
 
 
 def definitions(page: ReferencePage, handler: str | None = None) -> str:

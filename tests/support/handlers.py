@@ -200,7 +200,7 @@ class PythonHandlers:
         call = Call(
             target.name,
             request.entity.name,
-            {name: _plain(value) for name, value in request.filters.items()},
+            {name: plain(value) for name, value in request.filters.items()},
             options_of(request),
             request.columns,
         )
@@ -317,9 +317,9 @@ def _node(predicate: Predicate) -> dict[str, Any]:
         case Condition(name, operator, None):
             return {"field": name, "op": operator}
         case Condition(name, operator, tuple() as values):
-            return {"field": name, "op": operator, "value": [_plain(v) for v in values]}
+            return {"field": name, "op": operator, "value": [plain(v) for v in values]}
         case Condition(name, operator, value):
-            return {"field": name, "op": operator, "value": _plain(value)}
+            return {"field": name, "op": operator, "value": plain(value)}
         case AnyOf(members):
             return {"any": [_node(m) for m in members]}
         case AllOf(members):
@@ -330,7 +330,8 @@ def _node(predicate: Predicate) -> dict[str, Any]:
             return {"op": "engine", "text": text}
 
 
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
+    """Give a value as ``filters`` and ``options`` write it."""
     match value:
         case datetime():
             return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

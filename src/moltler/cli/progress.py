@@ -5,19 +5,17 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from moltler.errors import Problem
+from moltler.exec.layer import HandlersLayer
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.scan import ScanOutcome, ScanRequest
-from moltler.model import Action, Handler
-from moltler.ports import Handlers, PageStream, WriteWatch
-from moltler.schema import JsonValue
+from moltler.ports import Handlers, PageStream
 
 if TYPE_CHECKING:
     import types
@@ -134,34 +132,15 @@ class Progress:
             live.stop()
 
 
-class _CountedHandlers:
+class _CountedHandlers(HandlersLayer):
     """Handlers whose pages are counted on their way (`ports.Handlers`)."""
 
     def __init__(self, handlers: Handlers, progress: Progress) -> None:
-        self._handlers = handlers
+        super().__init__(handlers)
         self._progress = progress
 
     def query(self, target: ResolvedConnector, request: ScanRequest) -> PageStream:
         return _CountedPages(self._handlers.query(target, request), self._progress)
-
-    def execute(
-        self,
-        target: ResolvedConnector,
-        action: Action,
-        parameters: Mapping[str, JsonValue],
-        *,
-        watch: WriteWatch | None = None,
-    ) -> JsonValue:
-        return self._handlers.execute(target, action, parameters, watch=watch)
-
-    def test(self, target: ResolvedConnector) -> JsonValue:
-        return self._handlers.test(target)
-
-    def check(self, handler: Handler, entry: str) -> tuple[Problem, ...]:
-        return self._handlers.check(handler, entry)
-
-    def close(self) -> None:
-        self._handlers.close()
 
 
 class _CountedPages:

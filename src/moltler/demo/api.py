@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from moltler.demo.goods import STATES, STATUSES, Row
 from moltler.demo.listing import list_page, per_minute
@@ -44,14 +43,6 @@ DEFAULTS: Mapping[Collection, Row] = {
     "orders": {"state": "open", "quantity": 1, "note": None},
 }
 """Values of the fields that a new row need not name; the others are required."""
-
-
-class Api(Protocol):
-    """Anything that answers requests: the plain shop, or the shop with a quirk around it."""
-
-    def __call__(self, request: Request) -> Answer:
-        """Answer, or raise a `Refusal`."""
-        ...
 
 
 class PlainApi:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from moltler.errors import Problem
 from moltler.exec.flight import Flight, Landed
+from moltler.exec.layer import HandlersLayer
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.predicate import AllOf, AnyOf, Condition, NotOf, Predicate
 from moltler.flow.scan import ScanOutcome, ScanRequest
-from moltler.model import Action, Entity, Handler
+from moltler.model import Action, Entity
 from moltler.ports import Clock, Handlers, PageStream, WriteWatch
 from moltler.sandbox.values import options_of
 from moltler.schema import JsonValue
@@ -228,11 +228,11 @@ class ScanCache:
                 size -= dropped.landed.size
 
 
-class CachingHandlers:
+class CachingHandlers(HandlersLayer):
     """Answers scans of instances with OPTIONS cache_ttl from a cache (`ports.Handlers`)."""
 
     def __init__(self, handlers: Handlers, cache: ScanCache) -> None:
-        self._handlers = handlers
+        super().__init__(handlers)
         self._cache = cache
 
     def query(self, target: ResolvedConnector, request: ScanRequest) -> PageStream:
@@ -259,17 +259,6 @@ class CachingHandlers:
         finally:
             # A scan that began in the meantime may have seen the state before it.
             self._cache.clear(target.name, entity)
-
-    def test(self, target: ResolvedConnector) -> JsonValue:
-        """Run the type's TEST_HANDLER."""
-        return self._handlers.test(target)
-
-    def check(self, handler: Handler, entry: str) -> tuple[Problem, ...]:
-        """Compile a handler without running it."""
-        return self._handlers.check(handler, entry)
-
-    def close(self) -> None:
-        """Do nothing: whoever lent the handlers closes them."""
 
 
 class _KeptPages:

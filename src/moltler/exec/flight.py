@@ -62,12 +62,6 @@ class Flight:
         self._paid = ScanOutcome()
 
     @property
-    def is_joinable(self) -> bool:
-        """Whether it may get another reader."""
-        with self._changed:
-            return self._can_grow
-
-    @property
     def _can_grow(self) -> bool:
         return not self._is_over and self._failure is None and self._size <= self._most
 

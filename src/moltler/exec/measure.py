@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from moltler.errors import Problem
+from moltler.exec.layer import HandlersLayer
 from moltler.exec.pages import PageReader
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.scan import ScanOutcome, ScanRequest
-from moltler.model import Action, Handler
-from moltler.ports import Handlers, PageStream, WriteWatch
+from moltler.ports import Handlers, PageStream
 from moltler.sandbox.stopwatch import Stopwatch
-from moltler.schema import JsonValue
 
 CountKept = Callable[[ScanRequest, str, pa.RecordBatch], int]
 """Tells how many rows of a page of a scan, in declared types, its `check_sql` counts."""
@@ -41,7 +39,7 @@ class Tally:
     call_s: float = 0.0
 
 
-class MeasuredHandlers:
+class MeasuredHandlers(HandlersLayer):
     """Runs handlers and keeps a tally for each scan of a query (`ports.Handlers`).
 
     Args:
@@ -64,7 +62,7 @@ class MeasuredHandlers:
         }
         self.waiting = Stopwatch(now)
         """Runs while the engine waits for a page."""
-        self._handlers = handlers
+        super().__init__(handlers)
         self._count_kept = count_kept
         self._lock = threading.Lock()
 
@@ -82,28 +80,6 @@ class MeasuredHandlers:
         label = f"{target.name}.{request.entity.name}"
         reader = PageReader(columns, label, target.limits.null_on_type_error)
         return _MeasuredPages(self._handlers.query(target, request), reader, tally, self)
-
-    def execute(
-        self,
-        target: ResolvedConnector,
-        action: Action,
-        parameters: Mapping[str, JsonValue],
-        *,
-        watch: WriteWatch | None = None,
-    ) -> JsonValue:
-        """Run an action and give what it returned."""
-        return self._handlers.execute(target, action, parameters, watch=watch)
-
-    def test(self, target: ResolvedConnector) -> JsonValue:
-        """Run the type's TEST_HANDLER."""
-        return self._handlers.test(target)
-
-    def check(self, handler: Handler, entry: str) -> tuple[Problem, ...]:
-        """Compile a handler without running it."""
-        return self._handlers.check(handler, entry)
-
-    def close(self) -> None:
-        """Do nothing: whoever lent the handlers closes them."""
 
     def note_page(self, tally: Tally, batch: pa.RecordBatch) -> None:
         """Count the rows of a page, in declared types, that the query keeps."""

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from moltler.errors import MoltlerError, Problem
+from moltler.errors import MoltlerError
+from moltler.exec.layer import HandlersLayer
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.scan import ScanOutcome, ScanRequest
-from moltler.model import Action, Handler
+from moltler.model import Action
 from moltler.ports import Clock, Handlers, PageStream, WriteWatch
 from moltler.schema import JsonValue
 
@@ -67,14 +68,14 @@ class RetryPolicy:
         return pause
 
 
-class RetryingHandlers:
+class RetryingHandlers(HandlersLayer):
     """Makes calls again, as OPTIONS retry_count allows (`ports.Handlers`).
 
     Queries, as long as no page was delivered, and actions that are IDEMPOTENT; nothing else.
     """
 
     def __init__(self, handlers: Handlers, policy: RetryPolicy) -> None:
-        self._handlers = handlers
+        super().__init__(handlers)
         self._policy = policy
 
     def query(self, target: ResolvedConnector, request: ScanRequest) -> PageStream:
@@ -102,17 +103,6 @@ class RetryingHandlers:
                     raise
             policy.pause(pause, threading.Event())
             attempt += 1
-
-    def test(self, target: ResolvedConnector) -> JsonValue:
-        """Run the type's TEST_HANDLER."""
-        return self._handlers.test(target)
-
-    def check(self, handler: Handler, entry: str) -> tuple[Problem, ...]:
-        """Compile a handler without running it."""
-        return self._handlers.check(handler, entry)
-
-    def close(self) -> None:
-        """Do nothing: whoever lent the handlers closes them."""
 
 
 class _RetriedPages:

@@ -58,7 +58,6 @@ class ReplayWorld(MockWorld):
         time: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(None, faults, live=self._open, sleep=sleep, time=time)
-        self._cassette = cassette
         self._turns = threading.Lock()
         self._tracks: dict[str, list[tuple[int, Exchange]]] = {}
         for number, exchange in enumerate(cassette.exchanges, 1):

@@ -324,7 +324,6 @@ class _WatchedEngine(Engine):
         super().__init__()
         self._shared = engine
         self._open: set[Connection] = set()
-        self._is_stopped = False
 
     @contextmanager
     def open(self) -> Generator[Connection]:

@@ -22,7 +22,6 @@ from moltler.secret import Secret, seals_in
 from moltler.vault.keys import KEY_BYTES, read_key_file, write_private
 from moltler.vault.locks import hold_lock
 
-HASHES = frozenset({"SHA-1", "SHA-256", "SHA-384", "SHA-512"})
 _DEEPEST = 4
 """How often ``btoa`` may be applied to its own result."""
 _DIGITS = 32
