@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -274,6 +276,57 @@ def test_credentials_are_not_written_even_when_no_secret_is_known(
     path = tmp_path / "c.json"
     write_cassette(path, studio.cassette())
     assert "of-today" not in path.read_text()
+
+
+def test_tokens_that_a_handler_is_given_are_not_written(
+    studio: Studio, http_server: HttpServer, tmp_path: Path
+) -> None:
+    given = {"data": [{"refresh_token": "refresh-of-today", "id_token": "id-of-today"}]}
+    http_server.route("POST", "/token", given)
+    http_server.route("GET", "/x", {"seen": "refresh-of-today"})
+    http_server.route("POST", "/form", b"access_token=access-of-today&scope=all")
+    studio.send("POST", "/token")
+    studio.send("POST", "/form", body=b"refresh_token=refresh-of-today&access_token=literal")
+    studio.send("GET", "/x")
+    path = tmp_path / "c.json"
+    cassette = studio.cassette()
+    write_cassette(path, cassette)
+    text = path.read_text()
+    assert "of-today" not in text
+    assert "scope=all" in text
+    # What a handler itself says is in its text, and it will say it again.
+    again = studio.replayed(cassette)
+    again.send("POST", "/token")
+    given = b"refresh_token=REDACTED.refresh_token.&access_token=literal"
+    assert again.send("POST", "/form", body=given).endswith(b"&scope=all")
+
+
+def test_variables_whose_names_say_so_are_secret_wherever_they_go(
+    studio: Studio, http_server: HttpServer, tmp_path: Path
+) -> None:
+    http_server.route("POST", "/x", {})
+    studio.send("POST", "/x", body=b'{"note": "value-of-token", "at": "value-of-url"}')
+    cassette = studio.cassette(SHOP_TOKEN="value-of-token", SHOP_URL="value-of-url", A_PASS="at")
+    path = tmp_path / "c.json"
+    write_cassette(path, cassette)
+    assert "value-of-token" not in path.read_text()
+    assert cassette.env == {
+        "SHOP_TOKEN": "REDACTED.SHOP_TOKEN.", "SHOP_URL": "value-of-url", "A_PASS": "at",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+def test_a_secret_in_a_compressed_body_is_not_recorded(
+    studio: Studio, http_server: HttpServer, pack: Callable[[bytes], bytes]
+) -> None:
+    http_server.route("POST", "/x", {})
+    studio.send("POST", "/x", body=pack(b"nothing to hide"))
+    assert studio.cassette().exchanges
+    studio.send("POST", "/x", body=pack(f"it is {KEY}".encode()))
+    with pytest.raises(MoltlerError) as caught:
+        studio.cassette()
+    assert caught.value.code == "TST005"
+    assert "`api_key`" in caught.value.message
 
 
 def test_replay_works_without_the_secret(

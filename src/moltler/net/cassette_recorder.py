@@ -24,6 +24,8 @@ from moltler.net.cassette_redaction import (
     Redactor,
     credentials,
     placeholder,
+    says_secret,
+    tokens,
 )
 from moltler.net.seals import opened_request
 from moltler.ports import Transport, Waits
@@ -90,7 +92,11 @@ class Recorder:
             started: The instant its clock started at.
             seed: What its random numbers came from.
             env: What ENV() gave.
-            secret_env: Variables whose values are secret, wherever they went.
+            secret_env: Variables whose values are secret, wherever they went; those whose
+                names say so need not be among them.
+
+        Raises:
+            MoltlerError: TST005, a body holds a secret that cannot be taken out.
         """
         with self._lock:
             takes = list(self._takes)
@@ -98,8 +104,14 @@ class Recorder:
         for name in secret_env:
             if value := env.get(name):
                 secrets[Secret(name, value)] = None
+        # A secret of an instance keeps its own name, wherever its value came from.
+        named = {s.reveal() for s in secrets}
+        for name, value in env.items():
+            if value and value not in named and says_secret(name, value):
+                secrets[Secret(name, value)] = None
         for take in takes:
             secrets.update(dict.fromkeys(credentials(_by_name(take.request.headers))))
+            secrets.update(dict.fromkeys(tokens(bytes(take.content))))
             if take.response is not None:
                 secrets.update(dict.fromkeys(credentials(_by_name(take.response.headers))))
         redactor = Redactor(secrets)

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, unquote_plus
+from typing import cast
+from urllib.parse import parse_qsl, unquote, unquote_plus
 
+from moltler.errors import error_class
 from moltler.schema import JsonValue
 from moltler.secret import Secret
 
 CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 """Headers whose values are never written (LANGUAGE §10.4)."""
 PLACEHOLDER = re.compile(r"REDACTED\.\w+\.")
+_TOKENS = frozenset({"access_token", "refresh_token", "id_token", "client_secret"})
+_SECRET_WORDS = re.compile(
+    r"(?i)(?:^|_)(?:(?:api|access|private|secret)_?key|token|secret|pass|passwd|password|pwd"
+    r"|credentials?|pat)(?:_|$)"
+)
 _SHORT = 6
 """Below this many characters a value is only a secret where it stands as a word of its own."""
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=%")
+_LARGEST_UNPACKED = 64 << 20
 _PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
 _JSON_UNICODE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _CONTROLS = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
@@ -83,9 +93,19 @@ class Redactor:
                 return shown if (shown := self.text(repr(value))) != repr(value) else value
 
     def bytes(self, content: bytes) -> bytes:
-        """Give bytes that are no text without the values."""
+        """Give bytes that are no text without the values.
+
+        Raises:
+            MoltlerError: TST005, a compressed text holds one, which cannot be taken out of it.
+        """
         for spelled in self._spelled:
             content = content.replace(spelled.secret.reveal().encode(), spelled.stand_in.encode())
+        if name := self.leak(_inflated(content).decode("utf-8", "replace")):
+            raise error_class("TST005")(
+                "TST005",
+                f"a compressed body holds the value of the secret `{name}`, so it is not recorded",
+                hint="test this request with MOCK_API, or send it uncompressed while recording",
+            )
         return content
 
     def setting(self, text: str) -> str:
@@ -125,6 +145,47 @@ def credentials(headers: Mapping[str, Iterable[str]]) -> Iterator[Secret]:
             for text in found:
                 if len(text) >= 8 and not PLACEHOLDER.search(text):
                     yield Secret(name.replace("-", "_"), text)
+
+
+def tokens(content: bytes) -> Iterator[Secret]:
+    """Give what an API handed out in the body of an answer, as OAuth 2 names it.
+
+    In JSON or, with some APIs, in a form. Source: RFC 6749 §5.1, RFC 7591 §3.2.1.
+    """
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return
+    try:
+        found = _members(json.loads(text))
+    except (ValueError, RecursionError):
+        found = iter(parse_qsl(text))
+    for name, value in found:
+        if name.lower() not in _TOKENS or not isinstance(value, str):
+            continue
+        if len(value) >= _SHORT and not PLACEHOLDER.search(value):
+            yield Secret(name.lower(), value)
+
+
+def says_secret(variable: str, value: str) -> bool:
+    """Tell whether an environment variable holds a secret, judging by its name.
+
+    A short value is not taken for one: it would be replaced in ordinary text as well.
+
+    >>> says_secret("SHOP_TOKEN", "a1b2c3"), says_secret("SORT_KEY", "created")
+    (True, False)
+    """
+    return len(value) >= _SHORT and _SECRET_WORDS.search(variable) is not None
+
+
+def _members(value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for name, inner in cast("dict[str, object]", value).items():
+            yield name, inner
+            yield from _members(inner)
+    elif isinstance(value, list):
+        for item in cast("list[object]", value):
+            yield from _members(item)
 
 
 def _spelled(secret: Secret, number: int) -> _Spelled:
@@ -170,6 +231,15 @@ def _cores(content: bytes) -> Iterator[str]:
 
 
 _CODED = {"+": r"(?:[+-]|%2[Bb])", "/": r"(?:[/_]|%2[Ff])"}
+
+
+def _inflated(content: bytes) -> bytes:
+    """Give what gzip or zlib data unpacks to, as far as it goes; nothing for other data."""
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        return unpacking.decompress(content, _LARGEST_UNPACKED)
+    except zlib.error:
+        return b""
 
 
 def _without_coded(text: str, core: re.Pattern[str], stand_in: str) -> str:
