@@ -11,6 +11,18 @@ from moltler.errors import Problem
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import HttpRequest, HttpResponse
 from moltler.flow.scan import ScanOutcome, ScanRequest
+from moltler.flow.sync import (
+    Batch,
+    Claim,
+    Lease,
+    Receipt,
+    RolledBack,
+    RunRecord,
+    Scope,
+    Swap,
+    SyncedTable,
+    SyncState,
+)
 from moltler.model import Action, Handler
 from moltler.schema import JsonValue
 
@@ -184,4 +196,101 @@ class Handlers(Protocol):
 
     def close(self) -> None:
         """End every process."""
+        ...
+
+
+class Writer(Protocol):
+    """Writes one table of a destination; used by one thread at a time, `renew` by any.
+
+    Every method raises `SyncError`: SNC004 if the lease's fence is no longer the scope's (first
+    statement of each transaction, nothing was written), SNC006 if the destination refuses or
+    cannot be reached, SNC007 if state cannot be read or understood. A failed call changes nothing
+    and may be repeated.
+    """
+
+    def claim(
+        self,
+        scope: Scope,
+        owner: str,
+        *,
+        ttl_s: float,
+        is_dead: Callable[[str], bool],
+        by_force: bool = False,
+    ) -> Claim:
+        """Take the lease of a scope and raise its fence, in a transaction of its own.
+
+        Args:
+            scope: On this writer's table.
+            owner: Who asks; a text for `is_dead`.
+            ttl_s: Seconds until the lease runs out, by the destination's clock if it has one.
+            is_dead: Tells of the present owner whether it certainly runs no more; such a lease,
+                one that has run out and one of the same owner are taken over at once.
+            by_force: Take it in any case.
+
+        Returns:
+            The lease, or who holds it.
+        """
+        ...
+
+    def renew(self, lease: Lease, *, ttl_s: float) -> None:
+        """Put off the end of a lease; every commit does so as well."""
+        ...
+
+    def commit(self, batch: Batch, lease: Lease, *, ttl_s: float) -> Receipt:
+        """Commit a batch.
+
+        Raises:
+            SyncError: Also SNC003, `Presence` would delete too much; SNC004 as well if its
+                generation, not the first batch of it, is gone.
+        """
+        ...
+
+    def swap(self, swap: Swap, lease: Lease) -> Receipt:
+        """Make a generation visible; `deleted` counts rows that were live before and are gone.
+
+        Raises:
+            SyncError: Also SNC003, the generation has too few rows; it is dropped then.
+        """
+        ...
+
+    def release(self, lease: Lease, record: RunRecord, state: SyncState | None = None) -> None:
+        """Give a lease up, write how the run ended and, if given, the scope's state."""
+        ...
+
+
+class Destination(Protocol):
+    """A store that syncs write to; safe for threads."""
+
+    def writer(self, table: str) -> Writer:
+        """Give the writer of a table, which need not exist yet; opens nothing."""
+        ...
+
+    def note(self, record: RunRecord) -> None:
+        """Write a run that never had a lease."""
+        ...
+
+    def rollback(self, table: str) -> RolledBack:
+        """Let the visible generation and the kept one trade places, states and owners too.
+
+        Raises the fences of all scopes of the table, so that no running sync goes on.
+
+        Raises:
+            LookupFailed: CAT002, no such table; CAT008, no earlier generation is kept.
+        """
+        ...
+
+    def history(self, connector: str | None, limit: int | None) -> tuple[RunRecord, ...]:
+        """Give the runs of one connector (ignoring case) or of all, the latest first."""
+        ...
+
+    def close(self) -> None:
+        """Release what is open; may be repeated."""
+        ...
+
+
+class SyncedTables(Protocol):
+    """The tables of a destination, for SELECT; reading is the destination's own affair."""
+
+    def tables(self) -> tuple[SyncedTable, ...]:
+        """Give the synced tables by name."""
         ...

@@ -1,0 +1,1 @@
+"""Rows moved from entities to tables: incremental, exact and safe against crashes."""

@@ -1,0 +1,1 @@
+"""Stores that syncs write to, one module each."""
