@@ -261,6 +261,12 @@ class Writer(Protocol):
 class Destination(Protocol):
     """A store that syncs write to; safe for threads."""
 
+    @property
+    def takes_nul(self) -> bool:
+        """Whether texts may hold the character NUL; rows with it are unfit otherwise, and never
+        come in a batch."""
+        ...
+
     def writer(self, table: str) -> Writer:
         """Give the writer of a table, which need not exist yet; opens nothing."""
         ...

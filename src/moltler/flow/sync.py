@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -50,6 +50,11 @@ class Scope:
         return json.dumps([*parts, *(self.backfill or ())], ensure_ascii=False)
 
     @property
+    def base(self) -> Scope:
+        """The scope that a backfill belongs to: it may own a table, a backfill never does."""
+        return replace(self, backfill=None)
+
+    @property
     def label(self) -> str:
         """The scope as messages name it."""
         condition = f" WHERE {self.where}" if self.where else ""
@@ -88,8 +93,7 @@ class TargetInfo:
     """What a destination knows about a table when a lease on it is taken."""
 
     scope: str | None = None
-    """`Scope.key` of the scope that the visible rows belong to; ``None`` if there are none.
-    Backfills never own a table."""
+    """`Scope.base.key` of the scope that the visible rows belong to; ``None`` if there are none."""
     label: str | None = None
     """`Scope.label` of that scope."""
     columns: tuple[StoredColumn, ...] = ()
@@ -231,7 +235,7 @@ class Swap:
 
     In one transaction: keep the newest row of each key (a destination may append while a
     generation is being made, and settle here); check the shrink guard against the live rows of the
-    visible generation; make the generation visible and the scope its owner; write state and
+    visible generation; make the generation visible and `Scope.base` its owner; write state and
     record; keep the generation seen so far, with its owner and its state, as the one that
     ROLLBACK SYNC restores; drop all others.
     """
