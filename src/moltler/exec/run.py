@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 
 import pyarrow as pa
 
+from moltler.errors import MoltlerError, error_class
 from moltler.exec.border import BorderColumn
 from moltler.exec.budget import Budget
 from moltler.exec.duck import Connection, Engine, Query
@@ -226,8 +227,10 @@ class SelectRows:
         future: Future[T] = self._connection.submit(work)
         self._running = cast("Future[object]", future)
         try:
-            return future.result()
+            result = future.result()
         except Exception as error:  # noqa: BLE001 - whatever it is, the scan's own error explains it
+            if self._closed:
+                raise _closed_meanwhile() from None
             self._failure = self._cause(error)
             raise self._failure from None
         except BaseException as error:
@@ -235,6 +238,10 @@ class SelectRows:
             # Ctrl-C: the worker must not go on pulling pages that nobody reads.
             self.stop()
             raise
+        if self._closed:
+            # What it is made of may lack the rows of scans that were stopped.
+            raise _closed_meanwhile()
+        return result
 
     def _cause(self, error: Exception) -> BaseException:
         # DuckDB keeps only the text of what a scan raised, so the scan keeps the error itself.
@@ -285,6 +292,14 @@ class SelectRows:
         names = [p.name for p in scan.columns]
         looked_into = [p for p in scan.columns if p.name not in scan.request.through]
         self._connection.register(scan.request.scan, source, variants(looked_into), names)
+
+
+def _closed_meanwhile() -> MoltlerError:
+    return error_class("PLN006")(
+        "PLN006",
+        "the result was closed while another thread read its rows",
+        hint="close it when the last row has been read",
+    )
 
 
 def _close(batches: Iterator[pa.RecordBatch]) -> None:
