@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from moltler.sandbox.handler import JavaScriptHandlers
     from moltler.sandbox.room import TestRoom
     from moltler.sandbox.spares import Spares
+    from moltler.sandbox.walls import Wall
 
 
 class SystemClock:
@@ -173,6 +174,10 @@ class _Parts:
 
                 self._engine = Engine()
             return self._engine
+
+    def walls(self) -> tuple[Wall, ...]:
+        """Tell which walls stand around the processes of handlers."""
+        return self.runtime.walls()
 
     def print(self, text: str) -> None:
         """Write one line for the user."""

@@ -36,7 +36,10 @@ def test_frames_are_cut_wherever_the_bytes_break(step: int) -> None:
     sent = [(35, number, bytes([number]) * size) for number, size in enumerate(sizes)]
     got: list[tuple[int, int, bytes]] = []
     connection = Connection(
-        lambda kind, id_, payload: got.append((kind, id_, bytes(payload))), _unexpected, _nothing
+        _nothing,
+        lambda kind, id_, payload: got.append((kind, id_, bytes(payload))),
+        _unexpected,
+        _nothing,
     )
     feed(connection, b"".join(frame(*parts) for parts in sent), step)
     assert got == sent
@@ -44,10 +47,10 @@ def test_frames_are_cut_wherever_the_bytes_break(step: int) -> None:
 
 def test_only_a_frame_beyond_the_cap_is_bad() -> None:
     verdicts: list[BadFrame] = []
-    connection = Connection(lambda *_: None, verdicts.append, _nothing)
+    connection = Connection(_nothing, lambda *_: None, verdicts.append, _nothing)
     feed(connection, HEADER.pack(MAX_FRAME, 35, 1), 9)
     assert verdicts == []
-    other = Connection(lambda *_: None, verdicts.append, _nothing)
+    other = Connection(_nothing, lambda *_: None, verdicts.append, _nothing)
     feed(other, HEADER.pack(MAX_FRAME + 1, 35, 1) + bytes(100), 9)
     assert len(verdicts) == 1
 
@@ -56,7 +59,7 @@ def _unexpected(bad: BadFrame) -> None:
     raise bad
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     return None
 
 

@@ -18,7 +18,7 @@ from moltler.sandbox.stopwatch import Stopwatch
 class Death:
     """Why a process is no more."""
 
-    cause: Literal["time", "died", "forged", "stopped", "looping", "start", "closed"]
+    cause: Literal["time", "died", "memory", "forged", "stopped", "looping", "start", "closed"]
     culprits: frozenset[int] = frozenset()
     """Ids of the calls that brought it about; empty if nobody can tell."""
     detail: str = ""
@@ -75,6 +75,8 @@ class Call:
     is_cancelled: bool = False
     is_over: bool = False
     requests: int = 0
+    refusals: int = 0
+    """Requests that were not sent because they may not be."""
     api: Stopwatch = field(default_factory=Stopwatch)
     """Runs while a request of it is not answered to its end."""
     busy: Stopwatch = field(default_factory=Stopwatch)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
+import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import deno
 
 from moltler.ports import Transport
 from moltler.sandbox.call import Call, Death, News, Page, Returned
 from moltler.sandbox.connection import Connection
 from moltler.sandbox.fetching import Fetching
 from moltler.sandbox.frames import (
+    MAX_HEAD,
     MAX_LOG_BYTES,
+    MAX_LOG_LINE,
     MAX_LOG_LINES,
-    MAX_REQUEST_BODY,
+    MAX_SIZES,
     BadFrame,
     Clean,
     Covered,
@@ -39,56 +38,22 @@ from moltler.sandbox.frames import (
     encode_u32,
     split_body,
 )
+from moltler.sandbox.program import Program, Times, runtime
 from moltler.sandbox.signing import Signing
+from moltler.sandbox.usage import Leash, usage_of
+from moltler.sandbox.walls import Wall, walls_of
 from moltler.vault.seal import SealBook
 
-_WATCH_S = 5.0
-"""How often an idle process is asked whether it answers."""
+_FETCH_S = 0.0001
+"""What a request costs the loop after its frame was read."""
+_LEVEL = 16
+"""Letters of a log line's level."""
 _HEARING_S = 0.25
 """How soon a process answers that is not kept busy."""
 _SOCKET_BUFFER = 1 << 20
 _REAP_S = (0.001, 0.05)
-_HERE = Path(__file__).parent
-_DENIED = ("read", "write", "net", "env", "run", "ffi", "import")
-
 Log = Callable[[str, str], None]
 """Takes a level and a text; called on the loop thread."""
-
-
-def command(memory_mb: int, *, covers: bool = False) -> list[str]:
-    """Give the program and arguments that become a runtime process.
-
-    With `covers` it may open the engine's inspector inside of itself; it revokes that itself
-    before any handler is there (`js/cover.js`).
-    """
-    scripts = _HERE / "js"
-    return [
-        sys.executable, "-I", "-S", str(_HERE / "launch.py"), str(os.getpid()), str(memory_mb),
-        deno.find_deno_bin(), "run", "--quiet", "--no-prompt", "--no-config", "--no-lock",
-        "--no-remote", "--no-npm", "--cached-only", "--no-check",
-        *(f"--deny-{what}" for what in _DENIED),
-        "--allow-sys=inspector" if covers else "--deny-sys",
-        f"--import-map={scripts / 'import_map.json'}",
-        f"--v8-flags=--max-old-space-size={memory_mb}",
-        str(scripts / "runner.js"), *(["--coverage"] if covers else []),
-    ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """How long we wait for a process."""
-
-    start_s: float = 20.0
-    check_s: float = 5.0
-    """For the compiling of a definition, which runs nothing of it."""
-    silence_s: float = 10.0
-    """Without an answer while no call runs: a loop that a call left behind."""
-    grace_s: float = 1.0
-    """For a cancelled call to stop."""
-    idle_s: float = 600.0
-    """Without a call until a process is ended."""
-    refill_s: float = 0.5
-    """Until spares are replaced: a program that runs one statement never pays for them."""
 
 
 class Child:
@@ -98,12 +63,17 @@ class Child:
     finds it as it was.
     """
 
-    def __init__(self, memory_mb: int, times: Times, *, covers: bool = False) -> None:
+    def __init__(
+        self, memory_mb: int, times: Times, *, covers: bool = False, program: Program = runtime
+    ) -> None:
         self.memory_mb = memory_mb
         self.covers = covers
         """Whether it can tell which lines ran."""
         self.times = times
+        self.walls: tuple[Wall, ...] | None = None
+        """What its launcher says of the walls around it; ``None`` before it says so."""
         self.death: Death | None = None
+        self._program = program
         self.calls: dict[int, Call] = {}
         self._ids = itertools.count(1)
         self._fetching: Fetching | None = None
@@ -123,6 +93,8 @@ class Child:
         self._pong.set()
         self._silence: asyncio.TimerHandle | None = None
         self._idle_log = Call(0, "load")
+        self._opened = 0
+        self._leash = Leash(memory_mb, times.watch_s)
 
     @property
     def is_alive(self) -> bool:
@@ -157,10 +129,11 @@ class Child:
         try:
             # The parent-death signal is tied to this very thread, which ends with the program.
             self._process = subprocess.Popen(  # noqa: ASYNC220, S603, RUF100
-                command(self.memory_mb, covers=self.covers),
+                self._program(self.memory_mb, self.covers),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
         except (OSError, ValueError) as error:
             ours.close()
@@ -169,7 +142,7 @@ class Child:
             return
         finally:
             theirs.close()
-        connection = Connection(self._on_frame, self._on_bad, self._on_lost)
+        connection = Connection(self._on_head, self._on_frame, self._on_bad, self._on_lost)
         self._connection = connection
         await loop.create_unix_connection(lambda: connection, sock=ours)
         if self.death is not None:
@@ -188,7 +161,7 @@ class Child:
             log: Takes what handlers print.
             seals: What its signatures may be made with.
         """
-        self._fetching = Fetching(self._send, transport)
+        self._fetching = Fetching(self._send, self._drained, self._hold, transport)
         self._signing = Signing(self._send, self._spawn, seals)
         self._log = log
 
@@ -223,6 +196,7 @@ class Child:
             call.deliver(self.death)
             return
         self.calls[call.id] = call
+        self._opened += 1
         self._send(frame, call.id, spec)
 
     def next_id(self) -> int:
@@ -252,8 +226,7 @@ class Child:
         if self.death is not None:
             return
         self.death = death
-        if self._process is not None:
-            self._process.kill()
+        self._slay()
         if self._connection is not None:
             self._connection.abort()
         if self._ready is not None and not self._ready.done():
@@ -277,14 +250,27 @@ class Child:
 
     # --- frames from the child ---
 
+    def _on_head(self, kind: int, id_: int, size: int) -> None:
+        """Refuse a frame before there is room for it."""
+        if size > MAX_SIZES.get(kind, 0):
+            raise BadFrame(f"a frame of kind {kind} and {size:,} bytes")
+        if kind == Kind.PAGE and ((call := self.calls.get(id_)) is None or not call.credit):
+            raise BadFrame("a page that nobody asked for")
+        if kind == Kind.RESULT and id_ not in self.calls:
+            raise BadFrame("a result that nobody asked for")
+
     def _on_frame(self, kind: int, id_: int, payload: bytes | bytearray) -> None:
         if self.death is not None:
             return
         match kind:
             case Kind.READY:
-                if self._ready is None or self._ready.done():
-                    raise BadFrame("READY twice")
+                if self._ready is None or self._ready.done() or self.walls is None:
+                    raise BadFrame("READY out of order")
                 self._ready.set_result(None)
+            case Kind.WALLS:
+                if self.walls is not None:
+                    raise BadFrame("walls twice")
+                self.walls = walls_of(payload)
             case Kind.LOADED:
                 self._deliver(id_, decode(payload, Loaded))
             case Kind.RESULT:
@@ -354,8 +340,10 @@ class Child:
         head, body = split_body(payload)
         fetch = decode(head, Fetch)
         call = self.calls.get(fetch.call)
-        if call is None or call.kind == "check" or len(body) > MAX_REQUEST_BODY * 2:
+        if call is None or call.kind == "check" or len(head) > MAX_HEAD:
             raise BadFrame("a request that no call can make")
+        if self._connection is not None:
+            self._connection.charge(_FETCH_S)
         if not call.may_fetch:
             call.wants_more = True
             call.wake()
@@ -366,7 +354,7 @@ class Child:
         head, content = split_body(payload)
         sign = decode(head, Sign)
         call = self.calls.get(sign.call)
-        if self._signing is None or call is None or call.kind == "check":
+        if self._signing is None or call is None or call.kind == "check" or len(head) > MAX_HEAD:
             raise BadFrame("a signature that no call can ask for")
         self._signing.start(id_, sign, bytes(content))
 
@@ -374,6 +362,8 @@ class Child:
         budget = self.calls.get(id_, self._idle_log)
         budget.log_lines += 1
         budget.log_bytes += len(line.text)
+        if len(line.text) > MAX_LOG_LINE or len(line.level) > _LEVEL:
+            raise BadFrame("a log line that is too long")
         # One line more than the child's own cap: its note that the rest is left out.
         if budget.log_lines > MAX_LOG_LINES + 1 or budget.log_bytes > 2 * MAX_LOG_BYTES:
             return
@@ -385,7 +375,7 @@ class Child:
 
     def _on_lost(self) -> None:
         if self.death is None and self._process is not None:
-            self._process.kill()  # it may have closed its end and live on
+            self._slay()  # it may have closed its end and live on
             self._spawn(self._find_out())
 
     async def _find_out(self) -> None:
@@ -428,9 +418,14 @@ class Child:
             self._silence = None
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_WATCH_S)
-            if self._pong.is_set() and not self.calls:
+        while self._process is not None:
+            await asyncio.sleep(self.times.watch_s)
+            usage = await usage_of(self._process.pid)
+            if usage is not None and self._leash.is_memory_spent(usage):
+                self.kill(Death("memory", self._running()))
+            elif usage is not None and self._leash.is_astray(usage, self._opened, len(self.calls)):
+                self.kill(Death("looping"))
+            elif self._pong.is_set() and not self.calls:
                 self._ping()
 
     async def _see_it_stop(self, call: Call) -> None:
@@ -454,6 +449,23 @@ class Child:
         except TimeoutError:
             return False
         return True
+
+    async def _drained(self) -> None:
+        if self._connection is not None:
+            await self._connection.drained()
+
+    def _hold(self, held: bool) -> None:  # noqa: FBT001 - like the transport's own
+        if self._connection is not None and self.death is None:
+            self._connection.hold(held)
+
+    def _slay(self) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        # Its whole group: nothing that it may have started is left behind.
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
 
     async def _reap(self) -> int | None:
         if self._process is None:

@@ -123,7 +123,7 @@ def of_death(death: Death, call: Call, failing: Failing) -> MoltlerError:
             subject = "the handler's top-level code" if call.kind == "load" else "the handler"
             message = f"{subject} did not finish within {limits.timeout_s:g} seconds"
             hint = "ask the API for less, or raise OPTIONS `timeout_seconds`"
-        case "died" if death.returncode in _OUT_OF_MEMORY:
+        case "died" | "memory" if death.cause == "memory" or death.returncode in _OUT_OF_MEMORY:
             message = f"the handler needed more than {limits.memory_mb} MB of memory"
             hint = "yield rows page by page from a generator, or raise OPTIONS `memory_mb`"
         case "died":

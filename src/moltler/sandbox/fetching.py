@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
 from moltler.ports import Transport
 from moltler.sandbox.call import Broken, Call
 from moltler.sandbox.frames import (
     BODY_PIECE,
+    MAX_HEADERS,
     MAX_IN_FLIGHT,
+    MAX_OPEN_BODIES,
+    MAX_REQUEST_BODY,
+    MAX_URL,
     WHOLE_BODY,
     BadFrame,
     Fetch,
@@ -22,6 +26,11 @@ from moltler.sandbox.frames import (
 
 Send = Callable[..., None]
 _KEPT_FAILURES = 8
+_REFUSED = frozenset({"EGRESS_BLOCKED", "SECRET_OVER_HTTP", "TOO_LARGE"})
+_FREE_REFUSALS = 100
+_REFUSAL_S = 0.1
+"""How long every further one takes: without the network in between, a loop of requests that are
+refused would keep us as busy as the handler is."""
 _PATIENCE_S = 0.1
 """How long a small body may take before the response is handed over without it."""
 _NOT_A_PHRASE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
@@ -33,11 +42,22 @@ class Fetching:
 
     Args:
         send: Writes a frame to the child.
+        drained: Waits until the child has read most of what it was sent.
+        hold: Reads nothing more from the child, or again.
         transport: The instance's.
     """
 
-    def __init__(self, send: Send, transport: Transport) -> None:
+    def __init__(
+        self,
+        send: Send,
+        drained: Callable[[], Awaitable[None]],
+        hold: Callable[[bool], None],
+        transport: Transport,
+    ) -> None:
         self._send = send
+        self._drained = drained
+        self._hold = hold
+        self._body_bytes = 0
         self._transport = transport
         self._exchanges: dict[int, _Exchange] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -51,10 +71,18 @@ class Fetching:
         """
         if id_ <= self._last or len(self._exchanges) >= MAX_IN_FLIGHT:
             raise BadFrame("a request out of order")
+        if (
+            len(fetch.url) > MAX_URL
+            or len(fetch.headers) > MAX_HEADERS
+            or len(body or b"") > 2 * MAX_REQUEST_BODY
+        ):
+            raise BadFrame("a request that is too large")
         self._last = id_
         call.requests += 1
         request = HttpRequest(fetch.method, fetch.url, fetch.headers, body, fetch.redirect)
-        exchange = _Exchange(id_, request, call, self._send, self._transport)
+        exchange = _Exchange(id_, request, call, self._send, self._drained, self._transport)
+        size = len(body or b"")
+        self._weigh(size)
         self._exchanges[id_] = exchange
         task = asyncio.get_running_loop().create_task(exchange.run())
         exchange.task = task
@@ -63,8 +91,14 @@ class Fetching:
         def forget(done: asyncio.Task[None]) -> None:
             self._tasks.discard(done)
             self._exchanges.pop(id_, None)
+            self._weigh(-size)
 
         task.add_done_callback(forget)
+
+    def _weigh(self, size: int) -> None:
+        before, self._body_bytes = self._body_bytes, self._body_bytes + size
+        if (before > MAX_OPEN_BODIES) != (self._body_bytes > MAX_OPEN_BODIES):
+            self._hold(self._body_bytes > MAX_OPEN_BODIES)
 
     def abort(self, id_: int) -> None:
         """Drop a request; one that has just been answered is unknown already."""
@@ -86,7 +120,13 @@ class Fetching:
 
 class _Exchange:
     def __init__(
-        self, id_: int, request: HttpRequest, call: Call, send: Send, transport: Transport
+        self,
+        id_: int,
+        request: HttpRequest,
+        call: Call,
+        send: Send,
+        drained: Callable[[], Awaitable[None]],
+        transport: Transport,
     ) -> None:
         self.pulls = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -94,6 +134,7 @@ class _Exchange:
         self._request = request
         self._call = call
         self._send = send
+        self._drained = drained
         self._transport = transport
 
     def cancel(self) -> None:
@@ -111,6 +152,10 @@ class _Exchange:
                 self._request, before_write=watch.sent if watch else None
             )
         except FetchFailure as failure:
+            if failure.code in _REFUSED:
+                self._call.refusals += 1
+                if self._call.refusals > _FREE_REFUSALS:
+                    await asyncio.sleep(_REFUSAL_S)
             head, _ = with_body({"error": self._described(failure)})
             self._send(Kind.REPLY, self._id, head)
             return
@@ -142,6 +187,7 @@ class _Exchange:
                 start += piece
         except FetchFailure as early_end:
             failure = early_end
+        await self._drained()
         self._send(
             Kind.REPLY,
             self._id,
@@ -164,6 +210,7 @@ class _Exchange:
         while True:
             await self.pulls.wait()
             self.pulls.clear()
+            await self._drained()
             if not rest and failure is None:
                 try:
                     piece = await body.next(None)

@@ -23,6 +23,16 @@ SMALL_FRAME = 256 << 10
 MAX_SOURCE = 1 << 20
 MAX_ARGUMENTS = 4 << 20
 MAX_REQUEST_BODY = 16 << 20
+MAX_HEAD = 512 << 10
+"""JSON before a body: an address of at most `MAX_URL` characters, and headers. The child refuses
+more itself, so more is a broken child."""
+MAX_URL = 64 << 10
+MAX_HEADERS = 1_000
+MAX_KEY = 64 << 10
+"""Bytes of a key to sign with."""
+MAX_OPEN_BODIES = 64 << 20
+"""Bodies of requests that one process may have on their way; until some are gone, nothing more
+is read from it."""
 WHOLE_BODY = 1 << 20
 """Response bodies up to here travel with the reply."""
 BODY_PIECE = 256 << 10
@@ -30,6 +40,7 @@ MAX_MESSAGE = 10_000
 MAX_STACK = 8 << 10
 MAX_LOG_LINES = 1_000
 MAX_LOG_BYTES = 1 << 20
+MAX_LOG_LINE = 64 << 10
 MAX_TIME_MS = 8.64e15
 """The last instant that JavaScript knows."""
 MAX_IN_FLIGHT = 64
@@ -66,6 +77,19 @@ class Kind(IntEnum):
     TICK = 44
     COVERAGE = 45
     SIGN = 46
+    WALLS = 47
+
+
+_SMALL = 4 << 10
+_TEXTS = 1 << 20
+_REQUEST = _U32.size + MAX_HEAD + 2 * MAX_REQUEST_BODY
+MAX_SIZES: dict[int, int] = {
+    Kind.READY: 0, Kind.WALLS: _SMALL, Kind.LOADED: _SMALL, Kind.END: _SMALL, Kind.CLEAN: _SMALL,
+    Kind.ABORT: 0, Kind.PULL: 0, Kind.PONG: 0, Kind.TICK: _F64.size,
+    Kind.ERROR: _TEXTS, Kind.LOG: _TEXTS, Kind.FETCH: _REQUEST, Kind.SIGN: _REQUEST,
+    Kind.RESULT: MAX_FRAME, Kind.PAGE: MAX_FRAME, Kind.COVERAGE: MAX_FRAME,
+}  # fmt: skip
+"""The most that the payload of a frame from a child may have."""
 
 
 class BadFrame(Exception):  # noqa: N818 - a verdict on the child, never shown as an error

@@ -10,6 +10,7 @@ from moltler.flow.connector import CallLimits
 from moltler.loop import LoopThread
 from moltler.model import Handler
 from moltler.sandbox.call import Call, Death
+from moltler.sandbox.child import Child
 from moltler.sandbox.failures import Failing, of_death, of_source, session_closed
 from moltler.sandbox.frames import MAX_SOURCE, Kind, Loaded, Thrown
 from moltler.sandbox.pool import FromSpares, ask
@@ -17,6 +18,7 @@ from moltler.sandbox.reuse import Reuse
 from moltler.sandbox.room import TestRoom
 from moltler.sandbox.runtime import OpenTransport, Print, Runtime
 from moltler.sandbox.spares import Spares
+from moltler.sandbox.walls import Wall
 
 _ANY_LIMITS = CallLimits()
 
@@ -100,6 +102,21 @@ class JavaScriptHandlers(Runtime):
             case Death():
                 raise of_death(answer, call, Failing("", (), _ANY_LIMITS, handler))
 
+    def walls(self) -> tuple[Wall, ...]:
+        """Tell which walls stand around a process on this machine.
+
+        Raises:
+            MoltlerError: The runtime does not start (JSR003).
+        """
+        if self._over.is_set():
+            raise session_closed()
+        child = self._loop.run(self._look())
+        if child.walls is None:
+            death = child.death or Death("start")
+            failing = Failing("", (), _ANY_LIMITS, Handler("", "", 1))
+            raise of_death(death, Call(0, "check"), failing)
+        return child.walls
+
     def close(self) -> None:
         """End every process; may be repeated."""
         if not self._over.is_set():
@@ -111,6 +128,12 @@ class JavaScriptHandlers(Runtime):
     async def _close(self) -> None:
         await self._pool.close()
         await self._spares.close()
+
+    async def _look(self) -> Child:
+        async with self._claiming:
+            child = await self._spares.claim(_ANY_LIMITS.memory_mb)
+            self._spares.give_back(child)
+        return child
 
     async def _check(self, handler: Handler, entry: str) -> tuple[Loaded | Thrown | Death, Call]:
         # The handler's own code does not run: a module that throws stands before it.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from moltler.sandbox.frames import MAX_REQUEST_BODY, BadFrame, Kind, Sign
+from moltler.sandbox.frames import MAX_KEY, MAX_REQUEST_BODY, BadFrame, Kind, Sign
 from moltler.vault.seal import SealBook, SealTooLarge
 
 
@@ -36,7 +36,7 @@ class Signing:
         Raises:
             BadFrame: The last one is not made yet, the key is no key, or the text is too large.
         """
-        if self._is_busy or len(content) > MAX_REQUEST_BODY * 2:
+        if self._is_busy or len(content) > MAX_REQUEST_BODY * 2 or len(sign.key) > 2 * MAX_KEY:
             raise BadFrame("a signature out of order")
         try:
             key = bytes.fromhex(sign.key)

@@ -8,7 +8,8 @@ from collections import deque
 from moltler.flow.connector import CallLimits
 from moltler.loop import LoopThread
 from moltler.sandbox.call import Death
-from moltler.sandbox.child import Child, Times
+from moltler.sandbox.child import Child
+from moltler.sandbox.program import Program, Times, runtime
 
 SPARES = 1
 _USUAL_MEMORY_MB = CallLimits().memory_mb
@@ -18,10 +19,24 @@ class Spares:
     """Blank processes that wait to be claimed, so that nobody waits for a start.
 
     Made in any thread, before anything heavy is imported; its coroutines run on the loop.
+
+    Args:
+        loop: Where the processes live.
+        size: How many wait.
+        times: How long we wait for them.
+        program: What they run.
     """
 
-    def __init__(self, loop: LoopThread, *, size: int = SPARES, times: Times | None = None) -> None:
+    def __init__(
+        self,
+        loop: LoopThread,
+        *,
+        size: int = SPARES,
+        times: Times | None = None,
+        program: Program = runtime,
+    ) -> None:
         self.times = times or Times()
+        self._program = program
         self._loop = loop
         self._size = size
         self._starting: deque[tuple[Child, asyncio.Future[None]]] = deque()
@@ -49,7 +64,7 @@ class Spares:
                 raise
             if child.is_alive:
                 return child
-        child = Child(memory_mb, self.times, covers=covers)
+        child = Child(memory_mb, self.times, covers=covers, program=self._program)
         self._keep(child)
         try:
             await child.start()
@@ -88,7 +103,7 @@ class Spares:
 
     def _fill(self, size: int) -> None:
         while not self._is_closed and len(self._starting) < size:
-            child = Child(_USUAL_MEMORY_MB, self.times)
+            child = Child(_USUAL_MEMORY_MB, self.times, program=self._program)
             self._keep(child)
             task = asyncio.get_running_loop().create_task(child.start())
             self._starting.append((child, task))

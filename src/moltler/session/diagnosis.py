@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from moltler.catalog.home import create_home
 from moltler.errors import MoltlerError
 from moltler.model import Handler
 from moltler.session.services import Services
+
+if TYPE_CHECKING:
+    from moltler.sandbox.walls import Wall
+
+
+@runtime_checkable
+class Walled(Protocol):
+    """A session whose handlers run behind walls."""
+
+    def walls(self) -> tuple[Wall, ...]:
+        """Tell which stand around a process on this machine."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +41,22 @@ def diagnose(services: Services) -> tuple[Check, ...]:
         ("catalog", lambda: _catalog(services)),
         ("key", lambda: _key(services)),
         ("runtime", lambda: _runtime(services)),
-        ("walls", lambda: _walls()),
         ("engine", lambda: _engine(services)),
         ("network", lambda: _network(services)),
     )
-    return tuple(_guarded(name, check) for name, check in checks)
+    return (*(_guarded(name, check) for name, check in checks), *_walls(services))
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
     except MoltlerError as error:
-        hint = f"; {error.hint}" if error.hint else ""
-        return Check(name, "failed", f"{error.code}: {error.message}{hint}")
+        return _failed(name, error)
+
+
+def _failed(name: str, error: MoltlerError) -> Check:
+    hint = f"; {error.hint}" if error.hint else ""
+    return Check(name, "failed", f"{error.code}: {error.message}{hint}")
 
 
 def _home(services: Services) -> Check:
@@ -81,14 +95,18 @@ def _runtime(services: Services) -> Check:
     return Check("runtime", "ok", "the JavaScript runtime starts and compiles handlers")
 
 
-def _walls() -> Check:
-    if sys.platform == "linux":
-        detail = "no permissions, own session, empty environment, resource limits, dies with us"
-        return Check("walls", "ok", detail)
-    return Check(
-        "walls",
-        "warning",
-        "no permissions, own session, empty environment; this system lacks the kernel's limits",
+def _walls(services: Services) -> tuple[Check, ...]:
+    if not isinstance(services, Walled):
+        return ()
+    try:
+        walls = services.walls()
+    except MoltlerError as error:
+        return (_failed("walls", error),)
+    return tuple(
+        Check(f"wall: {wall.name}", "warning", f"not on this machine: {wall.missing}")
+        if wall.missing
+        else Check(f"wall: {wall.name}", "ok", wall.keeps)
+        for wall in walls
     )
 
 

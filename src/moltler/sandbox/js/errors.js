@@ -149,7 +149,7 @@ function describeShown(thrown) {
     stack: cut(text(read(thrown, "stack")) ?? "", MAX_STACK),
     status: Number.isInteger(status) && Math.abs(status) < 1e6 ? status : undefined,
     retry_after: number(read(thrown, "retryAfter")),
-    code: text(read(thrown, "code")),
+    code: cut(text(read(thrown, "code")) ?? "", 200) || undefined,
     hint: thrown instanceof DataProblem ? thrown.hint : undefined,
     cause: cause === undefined ? undefined : cut(
       isError(cause)

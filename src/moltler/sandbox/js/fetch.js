@@ -8,6 +8,11 @@ import { turn } from "./pages.js";
 import { ABORT, FETCH, PULL, send } from "./pipe.js";
 
 const MAX_IN_FLIGHT = 32;
+// The host ends a process that asks for more.
+const MAX_URL = 64 << 10;
+const MAX_HEADERS = 1_000;
+const MAX_HEAD = 512 << 10;
+const MAX_BODY = 16 << 20;
 const NO_BODY = new Set([101, 103, 204, 205, 304]);
 
 const NativeRequest = Request;
@@ -120,6 +125,12 @@ function abort(exchange, why) {
   exchange.fail?.(why);
 }
 
+function tooLarge(call, site, what) {
+  const error = at(site, new FetchError(what, "TOO_LARGE"));
+  call.placed = error;
+  return error;
+}
+
 // An address that is a secret from its start on is no address yet.
 const SEALED_BASE = "https://sealed.invalid/";
 const startsWith = Function.prototype.call.bind(String.prototype.startsWith);
@@ -139,6 +150,21 @@ export async function fetch(input, init = undefined) {
   const signal = request.signal;
   signal.throwIfAborted();
   const body = request.body ? new Uint8Array(await arrayBuffer(request)) : null;
+  const url = isSealed ? slice(request.url, SEALED_BASE.length) : request.url;
+  const headers = [...request.headers];
+  const parts = { method: request.method, url, headers, redirect: request.redirect };
+  const head = encoder.encode(stringify({ call: call.id, ...parts, body: body !== null }));
+  const limits = [
+    [url.length, MAX_URL, "characters in its address"],
+    [headers.length, MAX_HEADERS, "headers"],
+    [head.length, MAX_HEAD, "bytes of address and headers"],
+    [body?.length ?? 0, MAX_BODY, "bytes of body"],
+  ];
+  for (const [size, most, what] of limits) {
+    if (size > most) {
+      throw tooLarge(call, site, `the request has ${size} ${what}; allowed are ${most}`);
+    }
+  }
   await turn(call);
   waits(call, 1);
   if (inFlight < MAX_IN_FLIGHT) inFlight += 1;
@@ -157,14 +183,6 @@ export async function fetch(input, init = undefined) {
     signal.addEventListener("abort", exchange.onAbort);
     exchanges.set(exchange.id, exchange);
     call.exchanges.add(exchange);
-    const head = encoder.encode(stringify({
-      call: call.id,
-      method: request.method,
-      url: isSealed ? slice(request.url, SEALED_BASE.length) : request.url,
-      headers: [...request.headers],
-      redirect: request.redirect,
-      body: body !== null,
-    }));
     send(FETCH, exchange.id, new Uint8Array(new Uint32Array([head.length]).buffer), head, body);
   });
 }

@@ -8,6 +8,8 @@ import { stringify } from "./json.js";
 import { send, SIGN } from "./pipe.js";
 
 const SEAL = /sealed_(?:[0-9a-f]{32}|b_[1-9][0-9]*_[0-9a-f])/;
+// Bytes of a key that holds seals; the host ends a process that sends more.
+const MAX_KEY = 64 << 10;
 const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, "0"));
 
 const nativeBtoa = globalThis.btoa;
@@ -127,6 +129,7 @@ const adapted = {
     );
     const made = keyAlgorithm(key);
     if (bytes && made.name === "HMAC" && test(SEAL, decode(bytes))) {
+      if (bytes.length > MAX_KEY) throw new NativeException("the key is too large", "DataError");
       setKey(sealedKeys, key, { hash: made.hash.name, key: hexOf(bytes) });
     }
     return key;
