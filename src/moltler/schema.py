@@ -45,6 +45,12 @@ class DataType:
     def __str__(self) -> str:
         return f"array<{self.items}>" if self.items else self.name
 
+    @property
+    def scalar_items(self) -> DataType | None:
+        """The element type of an array of single values: such an array is a list everywhere."""
+        items = self.items
+        return items if items is not None and items.name in SCALARS else None
+
 
 @dataclass(frozen=True, slots=True)
 class Property:

@@ -64,7 +64,7 @@ def test_scalars_are_converted(plain: Instance, type_: str, value: str, cell: An
         ("any", "'text'", "text"),
         ("array", "[1, 2]", [1, 2]),
         ("array", "new Set(['a'])", ["a"]),
-        ("array<string>", "['a', null]", ["a", None]),
+        ("array<document>", "[{a: [1]}, null]", [{"a": [1]}, None]),
         ("document", "{a: 'x\\ud800'}", {"a": "x\ufffd"}),
     ],
 )
@@ -73,6 +73,53 @@ def test_documents_and_arrays_travel_as_json(
 ) -> None:
     rows = plain.rows(f"function query() {{ return [{{v: {value}}}]; }}", f"v {type_}")
     assert [json.loads(row["v"]) for row in rows] == [cell]
+
+
+@pytest.mark.parametrize(
+    ("items", "value", "cell"),
+    [
+        ("string", "['a', null, 1, true, 2.5, 10n ** 20n]",
+         ["a", None, "1", "true", "2.5", "100000000000000000000"]),
+        ("string", "new Set(['ä', '日本', ''])", ["ä", "日本", ""]),
+        ("string", "['x\\ud800', , undefined]", ["x\ufffd", None, None]),
+        ("integer", "[1, 9007199254740993n, '7', -2.0, NaN]", [1, 9007199254740993, 7, -2, None]),
+        ("number", "[1, '2.5', -0.5]", [1.0, 2.5, -0.5]),
+        ("boolean", "[true, 'false', 1, null]", [True, False, True, None]),
+        ("timestamp", f"[new Date({MIDNIGHT_MS}), null]", [MIDNIGHT_MS, None]),
+        ("date", "['2024-01-01', new Date(0)]", ["2024-01-01", "1970-01-01T00:00:00.000Z"]),
+    ],
+)  # fmt: skip
+def test_arrays_of_single_values_travel_as_lists(
+    plain: Instance, items: str, value: str, cell: Any
+) -> None:
+    text = f"function query() {{ return [{{}}, {{v: {value}}}, {{v: []}}, {{v: {value}}}]; }}"
+    assert [row["v"] for row in plain.rows(text, f"v array<{items}>")] == [None, cell, [], cell]
+
+
+def test_lists_keep_their_place_among_other_columns(plain: Instance) -> None:
+    text = """function query() {
+        return Array.from({length: 20}, (_, i) => ({
+            a: Array.from({length: i % 4}, (_, j) => `${i}.${j}`),
+            n: i, b: [i % 2 === 0], s: `s${i}`,
+        }));
+    }"""
+    rows = plain.rows(text, "a array<string>, n integer, b array<boolean>, s string")
+    assert rows == [
+        {"a": [f"{i}.{j}" for j in range(i % 4)], "n": i, "b": [i % 2 == 0], "s": f"s{i}"}
+        for i in range(20)
+    ]
+
+
+def test_a_list_with_an_item_that_does_not_fit_is_null_whole_where_the_instance_says_so(
+    runtime: Runtime,
+) -> None:
+    shop = runtime.instance(limits=CallLimits(null_on_type_error=True))
+    text = "function query() { return [{v: [1, null]}, {v: [null, 2, 'x']}, {v: 'no'}, {v: [3]}]; }"
+    pages = shop.open(text, "v array<integer>")
+    assert [row["v"] for page in pages for row in page.to_pylist()] == [[1, None], None, None, [3]]
+    assert [w.message for w in pages.outcome.warnings] == [
+        "2 value(s) did not fit their field and became NULL"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +153,15 @@ def test_invalid_dates_are_null(plain: Instance, type_: str) -> None:
         ("boolean", "'yes'", '"yes"', "not a boolean"),
         ("timestamp", "true", "true", "not a time"),
         ("array", "'a,b'", '"a,b"', "not an array"),
+        ("array<string>", "'a,b'", '"a,b"', "not an array"),
+        ("array<string>", "['a', {b: 1}]", '["a",{"b":1}]', "an item is not a text"),
+        ("array<string>", "[['a']]", '[["a"]]', "an item is not a text"),
+        ("array<integer>", "[1.5]", "[1.5]", "an item is not a whole number"),
+        ("array<integer>", "[1, 2n ** 63n]", "[1,9223372036854775808]",
+         "an item is beyond 64 bits"),
+        ("array<number>", "[true]", "[true]", "an item is not a number"),
+        ("array<boolean>", "[2]", "[2]", "an item is not a boolean"),
+        ("array<date>", "[true]", "[true]", "an item is not a time"),
         ("document", "{f: () => 1}", "{}", "holds a function"),
         ("any", "Symbol('x')", "Symbol(x)", "holds a symbol"),
         ("document", "{n: 2n ** 70n}", '{"n":1180591620717411303424}',
@@ -153,6 +209,29 @@ def test_inherited_names_of_objects_are_no_cells(plain: Instance) -> None:
         {"constructor": None},
         {"constructor": "mine"},
     ]
+
+
+def test_digits_of_integers_are_kept_wherever_they_stand_in_a_body(plain: Instance) -> None:
+    text = """async function query() {
+        const rows = [];
+        for (let n = 0; n < 40; n++) {
+            const other = '9'.repeat(n);
+            const bodies = [
+                `{"p":"${'x'.repeat(n)}","v":9007199254740993}`,
+                `{"p":"1${other}", "v": -9007199254740993}`,
+                `{"p":[${'7,'.repeat(n)}1],"v":[9007199254740993,1]}`,
+                `{"p":"${other} ${other}","v":\\n9007199254740993}`,
+            ];
+            for (const body of bodies) {
+                const { v } = await new Response(body).json();
+                rows.push({v: Array.isArray(v) ? v[0] : v});
+            }
+        }
+        const alone = await new Response('9007199254740993').json();
+        return [...rows, {v: alone}];
+    }"""
+    rows = [row["v"] for row in plain.rows(text, "v integer")]
+    assert [abs(v) for v in rows] == [9007199254740993] * 161
 
 
 def test_big_integers_of_an_api_arrive_exactly(shop: Instance, http_server: Any) -> None:

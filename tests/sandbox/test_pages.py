@@ -9,10 +9,11 @@ import pytest
 
 from moltler.sandbox.columns import decode_page
 from moltler.sandbox.frames import BadFrame
-from moltler.schema import TypeName
+from moltler.schema import DataType, TypeName
 
-UTF8, INT64, FLOAT64, BITS = range(4)
-NAME: tuple[tuple[str, TypeName], ...] = (("name", "string"),)
+UTF8, INT64, FLOAT64, BITS, LIST = range(5)
+NAME = (("name", DataType("string")),)
+TAGS = (("tags", DataType("array", DataType("string"))),)
 
 
 def pad(part: bytes) -> bytes:
@@ -98,12 +99,61 @@ def test_forged_pages_are_refused(payload: bytes) -> None:
 )
 def test_cells_of_another_length_are_refused(type_: TypeName, kind: int, cells: bytes) -> None:
     with pytest.raises(BadFrame):
-        decode_page(page(2, kind, b"", b"", cells), (("v", type_),))
+        decode_page(page(2, kind, b"", b"", cells), (("v", DataType(type_)),))
 
 
 def test_a_time_may_be_a_number_or_a_text() -> None:
-    columns: tuple[tuple[str, TypeName], ...] = (("at", "timestamp"),)
+    columns = (("at", DataType("timestamp")),)
     milliseconds = page(1, INT64, b"", b"", struct.pack("<q", 5))
     text = page(1, UTF8, b"", offsets(0, 4), b"2024")
     assert decode_page(milliseconds, columns).batch.to_pylist() == [{"at": 5}]
     assert decode_page(text, columns).batch.to_pylist() == [{"at": "2024"}]
+
+
+def listed(
+    ends: bytes, count: int, items: tuple[int, bytes, bytes, bytes], validity: bytes = b""
+) -> bytes:
+    """A page of two rows with a column of lists."""
+    kind, *parts = items
+    head = struct.pack("<IIII", 2, 1, 0, 0)
+    heads = struct.pack("<IIII", LIST, len(validity), len(ends), count)
+    heads += struct.pack("<IIII", kind, *map(len, parts))
+    return head + heads + b"".join(map(pad, (validity, ends, *parts)))
+
+
+THREE = (UTF8, b"", offsets(0, 1, 2, 3), b"abc")
+
+
+def test_a_list_is_read_without_a_copy() -> None:
+    payload = bytearray(listed(offsets(0, 2, 3), 3, THREE))
+    batch = decode_page(payload, TAGS).batch
+    assert batch.to_pylist() == [{"tags": ["a", "b"]}, {"tags": ["c"]}]
+    payload[payload.index(b"abc")] = ord("z")
+    assert batch.to_pylist()[0] == {"tags": ["z", "b"]}
+    missing = decode_page(listed(offsets(0, 0, 3), 3, THREE, b"\2"), TAGS).batch
+    assert missing.to_pylist() == [{"tags": None}, {"tags": ["a", "b", "c"]}]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        GOOD,
+        listed(offsets(0, 2, 4), 3, THREE),
+        listed(offsets(0, 3, 2), 3, THREE),
+        listed(offsets(-1, 2, 3), 3, THREE),
+        listed(offsets(0, 3), 3, THREE),
+        listed(offsets(0, 2, 3), 2, THREE),
+        listed(offsets(0, 2, 3), 2**32 - 1, THREE),
+        listed(offsets(0, 2, 3), 3, THREE, b"\3\3"),
+        listed(offsets(0, 2, 3), 3, THREE) + bytes(8),
+        listed(offsets(0, 2, 3), 3, THREE)[:-8],
+        listed(offsets(0, 2, 3), 3, THREE)[:40],
+        listed(offsets(0, 2, 3), 3, (UTF8, b"", offsets(0, 1, 2, 9), b"abc")),
+        listed(offsets(0, 2, 3), 3, (UTF8, b"", offsets(0, 1, 2, 3), b"\xff\xfe\xfd")),
+        listed(offsets(0, 2, 3), 3, (INT64, b"", b"", bytes(24))),
+        listed(offsets(0, 2, 3), 3, (LIST, b"", offsets(0, 1, 2, 3), b"")),
+    ],
+)
+def test_forged_lists_are_refused(payload: bytes) -> None:
+    with pytest.raises(BadFrame):
+        decode_page(payload, TAGS)

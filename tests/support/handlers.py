@@ -12,7 +12,7 @@ records each call: what the handler was told, how many pages were pulled, whethe
 
 Wire encoding (RUNTIME §6): string utf8, integer int64, number float64, boolean bool, timestamp
 and date as int64 milliseconds where every value of a page is a datetime or a number, else as ISO
-text; documents, any and arrays as JSON text. Missing keys are NULL.
+text; arrays of these as lists; documents, any and other arrays as JSON text. Missing keys are NULL.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 
 import pyarrow as pa
@@ -366,6 +366,11 @@ def _wire_array(type_: DataType, values: list[Any]) -> pa.Array:
             if any(isinstance(v, str) for v in values):
                 return pa.array([v if v is None else _iso(v) for v in values], pa.string())
             return pa.array([_milliseconds(v) for v in values], pa.int64())
+        case "array" if type_.scalar_items is not None:
+            items = _wire_array(type_.scalar_items, [i for v in values for i in v or ()])
+            ends = accumulate((len(v or ()) for v in values), initial=0)
+            missing = pa.array([v is None for v in values], pa.bool_())
+            return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), items, mask=missing)
         case _:
             texts = [None if v is None else json.dumps(v, default=_iso) for v in values]
             return pa.array(texts, pa.string())

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import accumulate, chain
+from functools import partial
+from typing import Any, cast
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from moltler.errors import MoltlerError, error_class
 from moltler.exec.border import Cells
-from moltler.schema import SCALARS, DataType, Property
+from moltler.schema import DataType, Property
 
 _UTC = pa.timestamp("us", "UTC")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,15 +25,9 @@ _ARROW: Mapping[str, pa.DataType] = {
     "timestamp": _UTC,
     "date": pa.date32(),
 }
-_FAST_ITEMS: Mapping[str, object] = {
-    "string": list[list[str | None] | None],
-    "integer": list[list[int | None] | None],
-    "boolean": list[list[bool | None] | None],
-}
 _FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 """The years 1 to 9999, which every program that reads a result can show."""
 _LONGEST_SHOWN = 80
-_MAX_INT, _MIN_INT = 2**63 - 1, -(2**63)
 
 
 class _Misfit(Exception):  # noqa: N818 - a verdict between functions here
@@ -52,17 +44,14 @@ def variants(columns: Sequence[Property]) -> dict[str, bool]:
     return {
         p.name: p.type.name == "array"
         for p in columns
-        if p.type.name in {"document", "any"} or (p.type.name == "array" and not _is_list(p.type))
+        if p.type.name in {"document", "any"}
+        or (p.type.name == "array" and p.type.scalar_items is None)
     }
 
 
-def _is_list(type_: DataType) -> bool:
-    return type_.items is not None and type_.items.name in SCALARS
-
-
 def _arrow_type(type_: DataType) -> pa.DataType:
-    if type_.items is not None and _is_list(type_):
-        return pa.list_(_ARROW[type_.items.name])
+    if (items := type_.scalar_items) is not None:
+        return pa.list_(_ARROW[items.name])
     return _ARROW.get(type_.name, pa.string())
 
 
@@ -102,15 +91,14 @@ class PageReader:
 
     def _column(self, field: Property, wire: Cells, first_row: int) -> tuple[Cells, int]:
         type_ = field.type
-        match type_.name:
-            case "timestamp" | "date":
-                fast = _times(wire, type_.name)
-                read = _moment if type_.name == "timestamp" else _day
-            case "array" if _is_list(type_):
-                fast = _lists(wire, type_)
-                read = _list_reader(type_)
-            case _:
-                return wire, 0
+        read = _READERS.get((type_.scalar_items or type_).name)
+        if read is None:
+            return wire, 0
+        if type_.name == "array":
+            fast = _lists_of_times(cast("pa.ListArray[Any]", wire), _arrow_type(type_))
+            read = partial(_items, read)
+        else:
+            fast = _times(wire, _arrow_type(type_))
         if fast is not None:
             return fast, 0
         return self._slowly(field, wire, read, first_row)
@@ -154,10 +142,10 @@ class PageReader:
 # ── times ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _times(wire: Cells, name: str) -> Cells | None:
+def _times(wire: Cells, wanted: pa.DataType) -> Cells | None:
     """Convert a whole column at once, or give ``None`` where single values need a look."""
     moments = _from_milliseconds(wire) if pa.types.is_integer(wire.type) else _from_texts(wire)
-    if moments is None or name == "timestamp":
+    if moments is None or wanted == _UTC:
         return moments
     return moments.cast(pa.timestamp("us")).cast(pa.date32(), safe=False)
 
@@ -198,116 +186,17 @@ def _day(value: object) -> date:
     return _moment(value).date()
 
 
-# ── arrays ───────────────────────────────────────────────────────────────────────────────────
+_READERS: Mapping[str, Callable[[object], object]] = {"timestamp": _moment, "date": _day}
+"""The types that are not on the wire what they are declared as."""
 
 
-def _lists(wire: Cells, type_: DataType) -> Cells | None:
-    """Convert a whole column at once, or give ``None`` where single values need a look."""
-    assert type_.items is not None  # noqa: S101 - asked for lists only
-    wanted = _FAST_ITEMS.get(type_.items.name)
-    if wanted is None:
+def _lists_of_times(wire: pa.ListArray[Any], wanted: pa.DataType) -> Cells | None:
+    items = _times(wire.values, wanted.field(0).type)
+    if items is None:
         return None
-    # One text for all cells is many times faster than a call for each.
-    whole = "[" + ",".join(v if v is not None else "null" for v in wire.to_pylist()) + "]"
-    if type_.items.name == "string" and (texts := _lists_of_texts(whole)) is not None:
-        return texts
-    try:
-        values = msgspec.json.decode(whole, type=wanted)
-        return pa.array(values, _arrow_type(type_))
-    except (msgspec.MsgspecError, RecursionError, OverflowError, pa.ArrowInvalid):
-        return None
+    buffers = wire.buffers()[:2]
+    return pa.Array.from_buffers(wanted, len(wire), buffers, offset=wire.offset, children=[items])
 
 
-def _lists_of_texts(whole: str) -> Cells | None:
-    """Lay out arrays of texts without any NULL, by far the most frequent kind, ourselves.
-
-    `pa.array` takes several times as long, and its first call imports pandas where that is
-    installed, which costs a short query more than everything else.
-    """
-    try:
-        cells = msgspec.json.decode(whole, type=list[list[str]])
-        items = list(chain.from_iterable(cells))
-        data = "".join(items).encode()
-        lengths = map(len, items)
-        if len(data) != sum(map(len, items)):
-            lengths = (len(item.encode()) for item in items)
-        ends = array("i", accumulate(lengths, initial=0))
-        starts = array("i", accumulate(map(len, cells), initial=0))
-    except (msgspec.MsgspecError, RecursionError, OverflowError, UnicodeEncodeError):
-        return None
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
-    values = pa.Array.from_buffers(pa.string(), len(items), buffers)
-    return pa.Array.from_buffers(
-        pa.list_(pa.string()), len(cells), [None, pa.py_buffer(starts)], children=[values]
-    )
-
-
-def _list_reader(type_: DataType) -> Callable[[object], object]:
-    assert type_.items is not None  # noqa: S101 - asked for lists only
-    read = _ITEM_READERS[type_.items.name]
-
-    def items(value: object) -> list[object]:
-        try:
-            found = json.loads(str(value))
-        except (ValueError, RecursionError) as error:
-            raise _Misfit from error
-        if not isinstance(found, list):
-            raise _Misfit
-        return [None if item is None else read(item) for item in found]
-
-    return items
-
-
-def _text_item(value: object) -> str:
-    match value:
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case int():
-            return str(value)
-        case float():
-            return str(int(value)) if value.is_integer() else repr(value)
-        case _:
-            raise _Misfit
-
-
-def _whole_item(value: object) -> int:
-    if isinstance(value, bool):
-        raise _Misfit
-    try:
-        number = int(value) if isinstance(value, int | str) else None
-    except ValueError:
-        number = None
-    if number is None and isinstance(value, float) and value.is_integer():
-        number = int(value)
-    if number is None or not _MIN_INT <= number <= _MAX_INT:
-        raise _Misfit
-    return number
-
-
-def _number_item(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _Misfit
-    try:
-        return float(value)
-    except (ValueError, OverflowError) as error:
-        raise _Misfit from error
-
-
-def _truth_item(value: object) -> bool:
-    if value in (True, "true", 1):
-        return True
-    if value in (False, "false", 0):
-        return False
-    raise _Misfit
-
-
-_ITEM_READERS: Mapping[str, Callable[[object], object]] = {
-    "string": _text_item,
-    "integer": _whole_item,
-    "number": _number_item,
-    "boolean": _truth_item,
-    "timestamp": _moment,
-    "date": _day,
-}
+def _items(read: Callable[[object], object], cell: object) -> list[object]:
+    return [None if item is None else read(item) for item in cast("list[object]", cell)]

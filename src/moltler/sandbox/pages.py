@@ -14,7 +14,6 @@ from moltler.sandbox.columns import Batch, decode_page
 from moltler.sandbox.failures import of_death, session_closed
 from moltler.sandbox.frames import BadFrame, PageNote
 from moltler.sandbox.stream import Stream, Work
-from moltler.schema import TypeName
 from moltler.secret import redact
 
 _PREVIEW = 80
@@ -32,8 +31,8 @@ class JavaScriptPages:
         over: threading.Event,
     ) -> None:
         fields = request.entity.fields
-        self._columns: tuple[tuple[str, TypeName], ...] = tuple(
-            (p.name, p.type.name) for c in request.columns if (p := fields.find(c)) is not None
+        self._columns = tuple(
+            (p.name, p.type) for c in request.columns if (p := fields.find(c)) is not None
         )
         self._loop = loop
         self._stream = stream

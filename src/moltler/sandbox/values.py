@@ -11,7 +11,7 @@ from moltler.flow.connector import ResolvedConnector
 from moltler.flow.predicate import AllOf, AnyOf, Condition, EngineText, NotOf, Predicate, Scalar
 from moltler.flow.scan import ScanRequest
 from moltler.sandbox.frames import MAX_ARGUMENTS, BadFrame, decode_json, encode_json
-from moltler.schema import JsonValue
+from moltler.schema import JsonValue, Property
 
 MAX_DEPTH = 256
 
@@ -23,7 +23,7 @@ def query_spec(target: ResolvedConnector, request: ScanRequest) -> bytes:
         MoltlerError: The arguments are too large (PLN005).
     """
     fields = request.entity.fields
-    columns = [[p.name, p.type.name] for c in request.columns if (p := fields.find(c)) is not None]
+    columns = [_column(p) for c in request.columns if (p := fields.find(c)) is not None]
     return _encoded(
         {
             "kind": "query",
@@ -37,6 +37,11 @@ def query_spec(target: ResolvedConnector, request: ScanRequest) -> bytes:
             "rows_path": request.entity.rows_path,
         }
     )
+
+
+def _column(field: Property) -> list[JsonValue]:
+    items = field.type.scalar_items
+    return [field.name, field.type.name, *([items.name] if items is not None else [])]
 
 
 def action_spec(target: ResolvedConnector, parameters: Mapping[str, JsonValue]) -> bytes:

@@ -206,12 +206,10 @@ const CONVERT = {
 // Gives the column's converted values; undefined, null and misfits are null.
 export function convert(rows, name, column, type, misfits) {
   const as = CONVERT[type];
-  const own = name in ObjectPrototype;
-  const values = new Array(rows.length);
+  const values = cellsOf(rows, name);
   let nulls = 0;
-  for (let i = 0; i < rows.length; i++) {
-    const row = rows[i];
-    const raw = own ? (hasOwn(row, name) ? row[name] : null) : row[name];
+  for (let i = 0; i < values.length; i++) {
+    const raw = values[i];
     let value = raw === undefined || raw === null ? null : as(raw);
     if (value === NO_FIT) {
       misfits.add(i, column, raw, reason);
@@ -221,6 +219,53 @@ export function convert(rows, name, column, type, misfits) {
     values[i] = value;
   }
   return { values, nulls };
+}
+
+// Gives how many items each cell of a column of arrays has, and the items of all cells in a row.
+// A cell is null if it is missing, no array, or holds an item that does not fit.
+export function convertLists(rows, name, column, type, misfits) {
+  const as = CONVERT[type];
+  const sizes = cellsOf(rows, name);
+  const items = [];
+  let nulls = 0;
+  for (let i = 0; i < sizes.length; i++) {
+    const raw = sizes[i];
+    let size = raw === undefined || raw === null ? null : addItems(raw, as, items);
+    if (size === NO_FIT) {
+      misfits.add(i, column, raw, reason);
+      size = null;
+    }
+    if (size === null) nulls += 1;
+    sizes[i] = size;
+  }
+  return { sizes, nulls, items };
+}
+
+// Gives how many items were added: all or, with NO_FIT, none.
+function addItems(cell, as, items) {
+  if (cell instanceof Set) cell = [...cell];
+  if (!isArray(cell)) return misfit("not an array");
+  const start = items.length;
+  for (let i = 0; i < cell.length; i++) {
+    const item = cell[i];
+    const value = item === undefined || item === null ? null : as(item);
+    if (value === NO_FIT) {
+      items.length = start;
+      return misfit(`an item is ${reason}`);
+    }
+    items[start + i] = value;
+  }
+  return items.length - start;
+}
+
+function cellsOf(rows, name) {
+  const own = name in ObjectPrototype;
+  const cells = new Array(rows.length);
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i];
+    cells[i] = !own || hasOwn(row, name) ? row[name] : null;
+  }
+  return cells;
 }
 
 // Tells what a row is if it is not an object with keys, else null.

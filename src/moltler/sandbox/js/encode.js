@@ -2,20 +2,23 @@
 //
 // Page: u32 rows | u32 columns | u32 note length | u32 1 if it is a part of an array, then per column
 // u32 kind | u32 validity bytes | u32 offset bytes | u32 data bytes, then the note (JSON) and the
-// buffers of each column in that order; note and buffers are padded to 8 bytes.
+// buffers of each column in that order; note and buffers are padded to 8 bytes. A list tells the
+// number of its items in the place of data bytes; the column of the items follows it.
 
-import { convert, Misfits, toISO } from "./convert.js";
+import { convert, convertLists, Misfits, toISO } from "./convert.js";
 import { toText } from "./json.js";
 
 const UTF8 = 0;
 const INT64 = 1;
 const FLOAT64 = 2;
 const BITS = 3;
+const LIST = 4;
 
 const encoder = new TextEncoder();
 const join = Function.prototype.call.bind(Array.prototype.join);
 const encode = TextEncoder.prototype.encode.bind(encoder);
 const encodeInto = TextEncoder.prototype.encodeInto.bind(encoder);
+const bytesOf = (array) => new Uint8Array(array.buffer);
 const setBytes = Function.prototype.call.bind(Uint8Array.prototype.set);
 
 function validity(values, nulls) {
@@ -50,7 +53,7 @@ function texts(values, nulls) {
   }
   return {
     kind: UTF8,
-    parts: [validity(values, nulls), new Uint8Array(offsets.buffer), data],
+    parts: [validity(values, nulls), bytesOf(offsets), data],
   };
 }
 
@@ -69,13 +72,13 @@ function integers(values, nulls) {
       words[2 * i + 1] = Math.floor(value / 4294967296);
     }
   }
-  return { kind: INT64, parts: [validity(values, nulls), null, new Uint8Array(data.buffer)] };
+  return { kind: INT64, parts: [validity(values, nulls), null, bytesOf(data)] };
 }
 
 function numbers(values, nulls) {
   const data = new Float64Array(values.length);
   for (let i = 0; i < values.length; i++) data[i] = values[i] === null ? 0 : values[i];
-  return { kind: FLOAT64, parts: [validity(values, nulls), null, new Uint8Array(data.buffer)] };
+  return { kind: FLOAT64, parts: [validity(values, nulls), null, bytesOf(data)] };
 }
 
 function booleans(values, nulls) {
@@ -106,17 +109,38 @@ const LAY_OUT = {
   any: texts,
 };
 
-const padded = (length) => (length + 7) & ~7;
+function lists(sizes, nulls) {
+  const offsets = new Int32Array(sizes.length + 1);
+  let end = 0;
+  for (let i = 0; i < sizes.length; i++) offsets[i + 1] = end += sizes[i] ?? 0;
+  return { kind: LIST, count: end, parts: [validity(sizes, nulls), bytesOf(offsets), null] };
+}
 
-// `columns` is a list of [name, type]. Gives the page's bytes after `room` free bytes.
-export function encodePage(rows, columns, room, isPart) {
-  const misfits = new Misfits();
+function layOut(rows, columns, misfits) {
   const laid = [];
   for (let i = 0; i < columns.length; i++) {
-    const [name, type] = columns[i];
-    const { values, nulls } = convert(rows, name, i, type, misfits);
-    laid[i] = LAY_OUT[type](values, nulls);
+    const [name, type, itemType] = columns[i];
+    if (itemType === undefined) {
+      const { values, nulls } = convert(rows, name, i, type, misfits);
+      laid[laid.length] = LAY_OUT[type](values, nulls);
+    } else {
+      const { sizes, nulls, items } = convertLists(rows, name, i, itemType, misfits);
+      laid[laid.length] = lists(sizes, nulls);
+      let itemNulls = 0;
+      for (let j = 0; j < items.length; j++) if (items[j] === null) itemNulls += 1;
+      laid[laid.length] = LAY_OUT[itemType](items, itemNulls);
+    }
   }
+  return laid;
+}
+
+const padded = (length) => (length + 7) & ~7;
+
+// `columns` is a list of [name, type], or [name, "array", type of the items]. Gives the page's
+// bytes after `room` free bytes.
+export function encodePage(rows, columns, room, isPart) {
+  const misfits = new Misfits();
+  const laid = layOut(rows, columns, misfits);
   const note = misfits.count
     ? encode(toText({ count: misfits.count, misfits: misfits.list }))
     : new Uint8Array(0);
@@ -125,13 +149,15 @@ export function encodePage(rows, columns, room, isPart) {
   const bytes = new Uint8Array(room + size);
   const view = new DataView(bytes.buffer, room);
   view.setUint32(0, rows.length, true);
-  view.setUint32(4, laid.length, true);
+  view.setUint32(4, columns.length, true);
   view.setUint32(8, note.length, true);
   view.setUint32(12, isPart ? 1 : 0, true);
   let at = 16;
-  for (const { kind, parts } of laid) {
+  for (const { kind, count, parts } of laid) {
     view.setUint32(at, kind, true);
-    for (let i = 0; i < 3; i++) view.setUint32(at + 4 + 4 * i, parts[i]?.length ?? 0, true);
+    view.setUint32(at + 4, parts[0]?.length ?? 0, true);
+    view.setUint32(at + 8, parts[1]?.length ?? 0, true);
+    view.setUint32(at + 12, count ?? parts[2].length, true);
     at += 16;
   }
   setBytes(bytes, note, room + at);
