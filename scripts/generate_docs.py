@@ -20,6 +20,7 @@ from moltler.cli.main import COMMANDS, cli
 from moltler.codes import CODES, Code
 from moltler.exec.functions import FUNCTIONS
 from moltler.lang import ast
+from moltler.lint.rules import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPLANATIONS = ROOT / "src/moltler/explanations"
@@ -56,6 +57,7 @@ def pages() -> dict[str, str]:
     made["docs/reference/functions.md"] = functions_page()
     made["docs/reference/options.md"] = options_page()
     made["docs/reference/command-line.md"] = command_line_page()
+    made["docs/reference/lint.md"] = lint_page()
     return made
 
 
@@ -229,6 +231,44 @@ def command_line_page() -> str:
     with click.Context(cli, info_name="moltler", **cli.context_settings) as root:
         for title, text in _helps(root, cli):
             lines += ["", f"## {title}", "", "```text", text, "```"]
+    return "\n".join([*lines, ""])
+
+
+def lint_page() -> str:
+    """Give the table of the rules of lint, and the page of each as a section.
+
+    Raises:
+        DocsError: A rule has no page, or a page belongs to no rule.
+    """
+    source = "src/moltler/explanations/lint"
+    texts = {path.stem: path for path in (EXPLANATIONS / "lint").glob("*.md")}
+    if missing := RULES.keys() - texts:
+        raise DocsError(f"{', '.join(sorted(missing))} has no page in {source}")
+    if unknown := texts.keys() - RULES:
+        raise DocsError(f"{source} describes {', '.join(sorted(unknown))}, which is no rule")
+    lines = [
+        "# Rules of lint",
+        "",
+        NOTE.format(source=source),
+        "",
+        "`moltler lint` reads scripts and runs nothing. It prints a line for each finding; an",
+        "error keeps a connector from being published, a warning does not. `moltler explain CODE`",
+        "prints the section of a rule in the terminal.",
+        "",
+        "Where a rule is wrong, say so in a comment, in the line of the finding or above it. It",
+        "names the rule and the reason:",
+        "",
+        "```text",
+        "-- lint-ok LNT032: the API numbers its log lines anew every day",
+        "```",
+        "",
+    ]
+    rows = [(f"[{r.code}](#{r.code.lower()})", r.severity, r.summary) for r in RULES.values()]
+    lines += _table(("rule", "severity", "what it finds"), rows)
+    for code, rule in RULES.items():
+        body = texts[code].read_text(encoding="utf-8").partition("\n")[2].strip()
+        body = body.replace("\n## ", "\n### ")
+        lines += ["", f"## {code}", "", f"{rule.severity.capitalize()}: {rule.summary}.", "", body]
     return "\n".join([*lines, ""])
 
 

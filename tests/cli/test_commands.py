@@ -9,6 +9,7 @@ import pytest
 from cli.conftest import Cli
 from moltler.cli.main import COMMANDS
 from moltler.errors import CODES
+from moltler.lint.rules import RULES
 
 
 def test_secret_is_stored_listed_without_its_value_and_removed(cli: Cli, home: Path) -> None:
@@ -66,7 +67,7 @@ def test_fmt_leaves_a_file_that_does_not_parse_as_it_is(cli: Cli, tmp_path: Path
 
 def test_explain_lists_every_code_and_has_a_page_for_each(cli: Cli) -> None:
     listed = [line.split()[0] for line in cli("explain").stdout.splitlines()]
-    assert listed == list(CODES)
+    assert listed == [*CODES, *RULES]
     assert cli("explain", "cat002").stdout.startswith("# CAT002 not_found_error")
     assert "did you mean `CAT002`?" in cli("explain", "CAT02").stderr
 

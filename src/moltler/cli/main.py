@@ -23,14 +23,15 @@ COMMANDS = {
     "shell": "Type statements, with completion and history.",
     "secrets": "Store credentials: set, list, rm.",
     "fmt": "Lay scripts out canonically.",
-    "explain": "Explain an error code.",
+    "lint": "Check connectors for practices that hurt later.",
+    "explain": "Explain an error code or a rule.",
     "doctor": "Check home, key and runtime, and say how to mend them.",
     "demo": "Serve a small shop API on this machine, or take a tour of it.",
 }
 """Name and summary; the command itself is ``cli.<name>.command``."""
 
 LATER = frozenset({
-    "sync", "package", "publish", "install", "upgrade", "search", "registry", "keys", "lint",
+    "sync", "package", "publish", "install", "upgrade", "search", "registry", "keys",
     "serve", "mcp",
 })  # fmt: skip
 """Commands of the specification that this version does not have yet."""

@@ -1,0 +1,1 @@
+"""Best practices as rules: what a connector does that works today and hurts tomorrow."""
