@@ -146,7 +146,7 @@ def _cell(type_: DataType, value: Any) -> Any:
         case "date":
             return (_EPOCH + timedelta(milliseconds=value)).date()
         case "array":
-            return json.loads(value)
+            return value if type_.scalar_items is not None else json.loads(value)
         case _:
             return value
 
