@@ -263,8 +263,10 @@ class Destination(Protocol):
 
     @property
     def takes_nul(self) -> bool:
-        """Whether texts may hold the character NUL; rows with it are unfit otherwise, and never
-        come in a batch."""
+        """Whether texts may hold the character NUL.
+
+        Otherwise rows with it are unfit, and never come in a batch.
+        """
         ...
 
     def writer(self, table: str) -> Writer:

@@ -120,6 +120,11 @@ class SelectRows:
     # ── what the result is ───────────────────────────────────────────────────────────────────
 
     @property
+    def scans(self) -> list[ScanSource]:
+        """What it reads, for whoever looks into the scans while they run."""
+        return self._scans
+
+    @property
     def border(self) -> tuple[BorderColumn, ...]:
         """The columns with their Arrow types."""
         return self._query.columns if self._query is not None else ()

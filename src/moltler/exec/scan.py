@@ -5,15 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import pyarrow as pa
 
 from moltler.errors import ErrorContext, MoltlerError, error_class
 from moltler.exec.budget import Budget
+from moltler.exec.fitting import sort_out
 from moltler.exec.keys import SeenKeys
 from moltler.exec.pages import PageReader, scan_schema
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.scan import IncompleteReason, ScanOutcome, ScanRequest, Warning
+from moltler.flow.sync import Unfit
 from moltler.ports import Handlers, PageStream
 from moltler.schema import Property
 
@@ -65,6 +68,7 @@ class ScanSource:
         self._stopped: MoltlerError | None = None
         self.rows = 0
         """Rows so far, over all readings."""
+        self._unfit: list[Unfit] = []
         budget.add(self)
 
     @property
@@ -134,6 +138,19 @@ class ScanSource:
         return tuple(dict.fromkeys((*told, *self._warnings)))
 
     @property
+    def server_time(self) -> datetime | None:
+        """The time of the API when it first answered, as far as it told it."""
+        with self._lock:
+            known = [*self._outcomes, *(s.outcome for s in self._streams)]
+        return min((o.server_time for o in known if o.server_time), default=None)
+
+    def take_unfit(self) -> list[Unfit]:
+        """Give the rows that did not fit since the last call."""
+        with self._lock:
+            unfit, self._unfit = self._unfit, []
+        return unfit
+
+    @property
     def requests(self) -> int:
         """HTTP requests so far."""
         with self._lock:
@@ -195,7 +212,12 @@ class ScanSource:
         shown = [p.name for p in self._columns]
         rows = nulled = 0
         for page in stream:
-            batch, misfits = reader.read(page, rows)
+            if self.request.keeps_unfit:
+                batch, misfits, unfit = sort_out(reader, page, rows)
+                with self._lock:
+                    self._unfit += unfit
+            else:
+                batch, misfits = reader.read(page, rows)
             rows += batch.num_rows
             nulled += misfits
             with self._lock:

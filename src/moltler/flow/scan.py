@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from moltler.flow.predicate import OrderKey, Predicate, Scalar
@@ -15,6 +16,9 @@ MOST_KEYS = 1_000
 """Distinct keys that one scan hands to another; more are not handed over (LANGUAGE §6.6)."""
 KEYS_PER_CALL = 50
 """Keys of one call whose handler takes lists."""
+UNFIT = "?unfit"
+"""The last column of wire pages if `ScanRequest.keeps_unfit`: NULL, or for a row that does not fit
+a JSON document with its ``raw`` text and the ``reason``. No field can have that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,10 @@ class ScanRequest:
     over or there is none."""
     feeds: tuple[Feed, ...] = ()
     """Keys that the scan is called with, besides `where`: such a scan takes several calls."""
+    since: Scalar | None = None
+    """The lower bound of an incremental sync (``options.since``); it stands in `where` as well."""
+    keeps_unfit: bool = False
+    """Rows that do not fit are told apart instead of ending the scan; see `UNFIT`."""
     keys_sql: str | None = None
     """For a scan whose keys feed others: SQL that gives, over its rows, the distinct keys of
     those that pass its own conditions. ``None`` if every row's keys count."""
@@ -123,6 +131,8 @@ class ScanOutcome:
     """Requests or calls that were made again after a failure."""
     is_cached: bool = False
     """Its rows were kept from an earlier scan, and no handler ran."""
+    server_time: datetime | None = None
+    """The ``Date`` of the first response, if it had one."""
 
 
 @dataclass(frozen=True, slots=True)

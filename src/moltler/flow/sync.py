@@ -83,8 +83,8 @@ class SyncState:
     suspended_until: datetime | None = None
     """When a run that the API sent away is due again."""
     resume: Scalar | None = None
-    """How far an interrupted full load had come, in ascending order of the cursor; its rows are
-    in generation `resume_generation`, which is not visible yet."""
+    """How far a suspended full load had come, in ascending order of the cursor; its rows are in
+    generation `resume_generation`, which is not visible yet."""
     resume_generation: int | None = None
 
 
@@ -96,6 +96,8 @@ class TargetInfo:
     """`Scope.base.key` of the scope that the visible rows belong to; ``None`` if there are none."""
     label: str | None = None
     """`Scope.label` of that scope."""
+    state: SyncState | None = None
+    """Of that scope, for backfills, whose lease has a state of its own."""
     columns: tuple[StoredColumn, ...] = ()
     """Of the visible generation, in the table's order."""
     generation: int = 0
@@ -212,8 +214,8 @@ class Batch:
     string if a stored value is beyond ±2^53; `Receipt.columns` then says so), date to timestamp
     (midnight UTC), anything to string (texts as in LANGUAGE §7.6) or to a document (its JSON)."""
     rows: tuple[pa.RecordBatch, ...]
-    state: SyncState
-    """Replaces the scope's state."""
+    state: SyncState | None
+    """Replaces the scope's state; ``None`` leaves it as it is."""
     record: RunRecord
     """Inserted or replaced, by `run_id`, in the table of runs."""
     generation: int | None = None

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from moltler.flow.http import FetchFailure
@@ -83,6 +84,8 @@ class Call:
     """Runs while its JavaScript runs, or waits for an API."""
     failures: list[FetchFailure] = field(default_factory=list[FetchFailure])
     """The last failures of its requests, newest last."""
+    server_time: datetime | None = None
+    """The ``Date`` of its first response, if it had one."""
     log_lines: int = 0
     log_bytes: int = 0
     on_pause: Callable[[], None] | None = None

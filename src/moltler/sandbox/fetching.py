@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
 from moltler.ports import Transport
@@ -163,6 +165,8 @@ class _Exchange:
             # The gate before a write failed, so nothing may look as if it had been sent.
             self._call.deliver(Broken(error))
             return
+        if self._call.server_time is None:
+            self._call.server_time = _date_of(response)
         if watch and self._request.is_write:
             watch.answered()
         body = _Pieces(response.body)
@@ -237,6 +241,19 @@ class _Exchange:
         del self._call.failures[: -_KEPT_FAILURES + 1]
         self._call.failures.append(failure)
         return {"code": failure.code, "message": str(failure)}
+
+
+def _date_of(response: HttpResponse) -> datetime | None:
+    """Give the time at which a response was made, as its server says it.
+
+    Source: RFC 9110 §6.6.1, Date.
+    """
+    text = next((v for n, v in response.headers if n.lower() == "date"), None)
+    try:
+        moment = parsedate_to_datetime(text) if text else None
+    except (ValueError, OverflowError):
+        return None
+    return moment.astimezone(UTC) if moment is not None and moment.tzinfo else None
 
 
 class _Pieces:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 
 from moltler.errors import ErrorContext, MoltlerError, error_class
-from moltler.flow.scan import ScanOutcome, ScanRequest, Warning
+from moltler.flow.scan import UNFIT, ScanOutcome, ScanRequest, Warning
 from moltler.loop import LoopThread
 from moltler.sandbox.call import Call, Death
 from moltler.sandbox.columns import Batch, decode_page
 from moltler.sandbox.failures import of_death, session_closed
 from moltler.sandbox.frames import BadFrame, PageNote
 from moltler.sandbox.stream import Stream, Work
+from moltler.schema import DataType
 from moltler.secret import redact
 
 _PREVIEW = 80
@@ -34,6 +35,9 @@ class JavaScriptPages:
         self._columns = tuple(
             (p.name, p.type) for c in request.columns if (p := fields.find(c)) is not None
         )
+        self._keeps_unfit = request.keeps_unfit
+        if request.keeps_unfit:
+            self._columns = (*self._columns, (UNFIT, DataType("string")))
         self._loop = loop
         self._stream = stream
         self._over = over
@@ -105,6 +109,7 @@ class JavaScriptPages:
             stream.has_ended,
             stream.api_s,
             stream.call_s,
+            server_time=stream.server_time,
         )
 
     def _read(self, payload: bytes | bytearray) -> Batch:
@@ -115,7 +120,7 @@ class JavaScriptPages:
             self._closed.set()
             self._loop.run(self._stream.abandon(death))
             raise of_death(death, Call(0, "query"), self._work.failing) from bad
-        if page.note.count:
+        if page.note.count and not self._keeps_unfit:
             if not self._work.target.limits.null_on_type_error:
                 self.close()
                 raise self._misfit(page.note)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from moltler.flow.connector import ResolvedConnector
@@ -80,6 +81,11 @@ class Stream:
     def call_s(self) -> float:
         """Seconds in which the handler ran or waited for a response, so far."""
         return self._past_call_s + (self._call.busy.read() if self._call else 0.0)
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The time of the API at its first response, if it told it."""
+        return self._call.server_time if self._call else None
 
     async def pull(self) -> bytes | bytearray | None:
         """Give the next page, or ``None`` at the end.

@@ -9,7 +9,7 @@ from typing import assert_never
 from moltler.errors import error_class
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.predicate import AllOf, AnyOf, Condition, EngineText, NotOf, Predicate, Scalar
-from moltler.flow.scan import ScanRequest
+from moltler.flow.scan import UNFIT, ScanRequest
 from moltler.sandbox.frames import MAX_ARGUMENTS, BadFrame, decode_json, encode_json
 from moltler.schema import JsonValue, Property
 
@@ -24,6 +24,8 @@ def query_spec(target: ResolvedConnector, request: ScanRequest) -> bytes:
     """
     fields = request.entity.fields
     columns = [_column(p) for c in request.columns if (p := fields.find(c)) is not None]
+    if request.keeps_unfit:
+        columns.append([UNFIT, "unfit"])
     return _encoded(
         {
             "kind": "query",
@@ -88,6 +90,8 @@ def options_of(target: ResolvedConnector, request: ScanRequest) -> dict[str, obj
         options["fields"] = list(request.fields)
     if request.where:
         options["where"] = [_node(predicate) for predicate in request.where]
+    if request.since is not None:
+        options["since"] = _since(request.since)
     if target.settings:
         options["settings"] = dict(target.settings)
     return options
@@ -152,6 +156,13 @@ def _node(predicate: Predicate) -> dict[str, object]:
         case EngineText(text):
             return {"op": "engine", "text": text}
     assert_never(predicate)
+
+
+def _since(value: Scalar) -> JsonValue:
+    """Give a lower bound; times are cut to milliseconds, so that it never moves up."""
+    if isinstance(value, datetime):
+        value = value.replace(microsecond=value.microsecond // 1000 * 1000)
+    return _scalar(value)
 
 
 def _scalar(value: Scalar) -> JsonValue:

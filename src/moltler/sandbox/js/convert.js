@@ -18,6 +18,8 @@ const isFinite = Number.isFinite;
 const isSafe = Number.isSafeInteger;
 const isInteger = Number.isInteger;
 export const toISO = Function.prototype.call.bind(Date.prototype.toISOString);
+const mapHas = Function.prototype.call.bind(Map.prototype.has);
+const mapSet = Function.prototype.call.bind(Map.prototype.set);
 const getTime = Function.prototype.call.bind(Date.prototype.getTime);
 const test = Function.prototype.call.bind(RegExp.prototype.test);
 const trim = Function.prototype.call.bind(String.prototype.trim);
@@ -26,12 +28,17 @@ const WHOLE = /^[+-]?\d+$/;
 
 // Given to the note when a cell does not fit; the cell is NULL.
 export class Misfits {
-  constructor() {
+  // `reasons`, if given, takes the reason of every row that does not fit, by its number.
+  constructor(reasons = null) {
     this.count = 0;
     this.list = [];
+    this.reasons = reasons;
   }
-  add(row, column, value, reason) {
+  add(row, column, value, reason, name) {
     this.count += 1;
+    if (this.reasons && !mapHas(this.reasons, row)) {
+      mapSet(this.reasons, row, `field \`${name}\`: \`${preview(value)}\`, ${reason}`);
+    }
     if (this.list.length < MAX_MISFITS) {
       this.list[this.list.length] = { row, column, preview: preview(value), reason };
     }
@@ -212,7 +219,7 @@ export function convert(rows, name, column, type, misfits) {
     const raw = values[i];
     let value = raw === undefined || raw === null ? null : as(raw);
     if (value === NO_FIT) {
-      misfits.add(i, column, raw, reason);
+      misfits.add(i, column, raw, reason, name);
       value = null;
     }
     if (value === null) nulls += 1;
@@ -232,7 +239,7 @@ export function convertLists(rows, name, column, type, misfits) {
     const raw = sizes[i];
     let size = raw === undefined || raw === null ? null : addItems(raw, as, items);
     if (size === NO_FIT) {
-      misfits.add(i, column, raw, reason);
+      misfits.add(i, column, raw, reason, name);
       size = null;
     }
     if (size === null) nulls += 1;

@@ -5,7 +5,8 @@
 // buffers of each column in that order; note and buffers are padded to 8 bytes. A list tells the
 // number of its items in the place of data bytes; the column of the items follows it.
 
-import { convert, convertLists, Misfits, toISO } from "./convert.js";
+import { convert, convertLists, Misfits, toISO, toJson } from "./convert.js";
+import { preview } from "./errors.js";
 import { toText } from "./json.js";
 
 const UTF8 = 0;
@@ -19,6 +20,7 @@ const join = Function.prototype.call.bind(Array.prototype.join);
 const encode = TextEncoder.prototype.encode.bind(encoder);
 const encodeInto = TextEncoder.prototype.encodeInto.bind(encoder);
 const bytesOf = (array) => new Uint8Array(array.buffer);
+const mapGet = Function.prototype.call.bind(Map.prototype.get);
 const setBytes = Function.prototype.call.bind(Uint8Array.prototype.set);
 
 function validity(values, nulls) {
@@ -116,11 +118,25 @@ function lists(sizes, nulls) {
   return { kind: LIST, count: end, parts: [validity(sizes, nulls), bytesOf(offsets), null] };
 }
 
+// Gives the column of rows that do not fit: null, or JSON with the row's own text and the reason.
+function unfit(rows, reasons) {
+  const values = new Array(rows.length);
+  for (let i = 0; i < rows.length; i++) {
+    const reason = mapGet(reasons, i);
+    values[i] = reason === undefined
+      ? null
+      : toText({ raw: toJson(rows[i]).text ?? preview(rows[i]), reason });
+  }
+  return texts(values, rows.length - reasons.size);
+}
+
 function layOut(rows, columns, misfits) {
   const laid = [];
   for (let i = 0; i < columns.length; i++) {
     const [name, type, itemType] = columns[i];
-    if (itemType === undefined) {
+    if (type === "unfit") {
+      laid[laid.length] = unfit(rows, misfits.reasons);
+    } else if (itemType === undefined) {
       const { values, nulls } = convert(rows, name, i, type, misfits);
       laid[laid.length] = LAY_OUT[type](values, nulls);
     } else {
@@ -136,10 +152,11 @@ function layOut(rows, columns, misfits) {
 
 const padded = (length) => (length + 7) & ~7;
 
-// `columns` is a list of [name, type], or [name, "array", type of the items]. Gives the page's
-// bytes after `room` free bytes.
+// `columns` is a list of [name, type], or [name, "array", type of the items]; the last may be of the
+// type "unfit". Gives the page's bytes after `room` free bytes.
 export function encodePage(rows, columns, room, isPart) {
-  const misfits = new Misfits();
+  const keepsUnfit = columns.length > 0 && columns[columns.length - 1][1] === "unfit";
+  const misfits = new Misfits(keepsUnfit ? new Map() : null);
   const laid = layOut(rows, columns, misfits);
   const note = misfits.count
     ? encode(toText({ count: misfits.count, misfits: misfits.list }))
