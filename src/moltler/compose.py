@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moltler.catalog.budget import BudgetFile
 from moltler.catalog.home import find_home
 from moltler.catalog.journal import Journal
 from moltler.catalog.store import CatalogFile
 from moltler.flow.connector import ResolvedConnector
 from moltler.loop import LoopThread
+from moltler.net.contacts import Contacts
 from moltler.session.session import Session
 from moltler.vault.store import SecretFile
 from moltler.vault.tokens import HomeTokens
@@ -109,6 +111,8 @@ class _Parts:
         self.catalog = CatalogFile(home, self.clock)
         self.journal = Journal(home, self.clock)
         self.secrets = SecretFile(home, environ, self.clock)
+        self.budget = BudgetFile(home, self.secrets.seal_key, self.clock)
+        self.contacts = Contacts(self.clock.now)
         self._tokens = HomeTokens(home, self.secrets, self.clock)
         self._log = log
         self._echo = echo
@@ -195,8 +199,20 @@ class _Parts:
         self._loop.close()
         if self._engine is not None:
             self._engine.close()
-        self.catalog.close()
-        self.journal.close_file()
+        try:
+            self._note_contacts()
+        finally:
+            self.catalog.close()
+            self.journal.close_file()
+            self.budget.close()
+
+    def _note_contacts(self) -> None:
+        """Write down what was contacted after the last statement, or by none."""
+        names = self.contacts.connectors
+        known = self.catalog.load().connectors if names else {}
+        for connector in known.values():
+            if connector.name.lower() in names:
+                self.journal.note_contacts(connector.name, self.contacts.drain(connector.name))
 
     def abandon(self, process: int) -> None:
         """Close without being asked to; not in a fork, whose threads are gone.
@@ -228,5 +244,7 @@ class _Parts:
             proxy=proxy or None,
             ca_file=Path(ca_file) if ca_file else None,
             tokens=self._tokens,
+            budget=self.budget,
+            contacts=self.contacts,
         )
         return HttpTransport(target, settings=settings)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from moltler.errors import Problem
+from moltler.flow.budget import Account, Grant, Pace, Standing
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import HttpRequest, HttpResponse
 from moltler.flow.scan import ScanOutcome, ScanRequest
@@ -72,6 +73,39 @@ class TokenStore(Protocol):
 
     def lock(self, credential: str) -> AbstractContextManager[None]:
         """Keep other threads and processes of the home from renewing; entering it may wait."""
+        ...
+
+    def now(self) -> datetime:
+        """Give the time, aware and in UTC."""
+        ...
+
+
+class BudgetStore(Protocol):
+    """Counts requests for every process of a home; safe for threads.
+
+    All but `now` may touch files, so none of it belongs onto the loop thread.
+    """
+
+    def take(self, account: Account, pace: Pace, count: int) -> Grant:
+        """Reserve the next turns of an account, after those that others have reserved."""
+        ...
+
+    def give_back(self, account: Account, grant: Grant) -> None:
+        """Take turns back that nobody used, unless others have reserved later ones."""
+        ...
+
+    def look(self, account: Account) -> Standing:
+        """Give what is known of an account."""
+        ...
+
+    def report(self, account: Account, part: str, until: float) -> None:
+        """Note that an API takes no requests before a time.
+
+        Args:
+            account: Whose requests.
+            part: Of the API; ``""`` for all of it.
+            until: Seconds since the epoch.
+        """
         ...
 
     def now(self) -> datetime:

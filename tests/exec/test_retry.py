@@ -144,6 +144,25 @@ def test_a_pause_beyond_max_seconds_is_not_made(engine: Engine) -> None:
     assert pauses.seconds == []
 
 
+def test_a_pause_of_more_than_ten_minutes_is_left_to_the_caller(engine: Engine) -> None:
+    slow = error_class("API003")("API003", "slow down", retry_after=601)
+    failing, pauses = Failing([slow], CallLimits(retry_count=3)), Pauses()
+    handlers = RetryingHandlers(failing, RetryPolicy(HandClock(), pauses))
+    with pytest.raises(MoltlerError) as caught, run(engine, failing, handlers) as result:
+        list(result.rows())
+    assert caught.value.retry_after == 601
+    assert pauses.seconds == []
+
+
+def test_an_api_that_asks_for_no_pause_gets_a_random_one(engine: Engine) -> None:
+    slow = error_class("API003")("API003", "slow down", retry_after=0)
+    failing, pauses = Failing([slow], CallLimits(retry_count=1)), Pauses()
+    handlers = RetryingHandlers(failing, RetryPolicy(HandClock(), pauses, lambda: 0.5))
+    with run(engine, failing, handlers) as result:
+        assert result.value == 6
+    assert pauses.seconds == [0.25]
+
+
 def test_closing_ends_a_pause(engine: Engine) -> None:
     slow = error_class("API003")("API003", "slow down", retry_after=600)
     failing, paused = Failing([slow], CallLimits(retry_count=1)), threading.Event()

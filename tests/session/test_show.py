@@ -9,6 +9,9 @@ import pytest
 from moltler.catalog.catalog import Catalog
 from moltler.catalog.journal import ActionRecord, LastCall
 from moltler.errors import LookupFailed
+from moltler.flow.budget import Standing
+from moltler.flow.connector import CallLimits
+from moltler.flow.contact import Contact
 from moltler.flow.result import Table
 from moltler.model import Connector, EnvReference
 from moltler.session.show import (
@@ -20,12 +23,12 @@ from moltler.session.show import (
     show_entities,
     show_history,
     show_packages,
-    show_status,
     show_syncs,
     show_tests,
     show_type,
     show_types,
 )
+from moltler.session.status import show_status
 from support.definitions import Define
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -160,25 +163,38 @@ def test_a_disabled_connector_is_still_shown(catalog: Catalog) -> None:
     assert len(describe(off, ("prod", "items")).rows) == 4
 
 
-def test_status_tells_the_last_error_and_what_runs(catalog: Catalog) -> None:
+def test_status_tells_the_last_error_the_limits_and_the_hosts(catalog: Catalog) -> None:
     calls = {"prod": LastCall(AT, "API error: 500")}
+    soon = AT.timestamp() + 60
     table = show_status(
-        with_prod(catalog), "PROD", calls, limiter="2 of 10/s free", runtime="process 42"
+        with_prod(catalog).connector("PROD"),
+        calls,
+        CallLimits(rate_per_s=0.5, rate_burst=3),
+        {"a.test": Standing({"": soon, "/x": soon}, soon), "b.test": Standing({}, soon - 90)},
+        (Contact("a.test", 12, 0, AT), Contact("c.test", 0, 2, AT), Contact("d.test", 1, 1, AT)),
+        AT,
     )
-    assert properties(table) == {
-        "status": "error",
-        "enabled": "true",
-        "last_call": "2026-01-02T03:04:05.000Z",
-        "last_error": "API error: 500",
-        "rate_limit": "2 of 10/s free",
-        "schedules": "none",
-        "runtime": "process 42",
-    }
+    assert table.rows == (
+        ("status", "error"),
+        ("enabled", "true"),
+        ("last_call", "2026-01-02T03:04:05.000Z"),
+        ("last_error", "API error: 500"),
+        ("rate_limit", "30 per minute and host, at once 3"),
+        ("limit of a.test", "the API takes no requests before 2026-01-02T03:05:05.000Z"),
+        ("limit of a.test", "the API takes no requests below /x before 2026-01-02T03:05:05.000Z"),
+        ("limit of a.test", "the next request may leave at 2026-01-02T03:05:05.000Z"),
+        ("schedules", "none"),
+        ("runtime", None),
+        ("host a.test", "12 request(s), last 2026-01-02T03:04:05.000Z"),
+        ("host c.test", "2 blocked, last 2026-01-02T03:04:05.000Z"),
+        ("host d.test", "1 request(s), 1 blocked, last 2026-01-02T03:04:05.000Z"),
+    )
 
 
 def test_a_connector_that_was_never_called_has_no_last_call(catalog: Catalog) -> None:
-    rows = properties(show_status(with_prod(catalog), "prod", {}))
-    assert (rows["status"], rows["last_call"], rows["runtime"]) == ("created", None, None)
+    prod = with_prod(catalog).connector("prod")
+    rows = properties(show_status(prod, {}, CallLimits(), {}, (), AT))
+    assert (rows["status"], rows["last_call"], rows["rate_limit"]) == ("created", None, "none")
 
 
 def test_entities_and_actions_are_listed(catalog: Catalog) -> None:

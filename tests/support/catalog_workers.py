@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from multiprocessing.connection import Connection
+from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier, Event
 from pathlib import Path
 
+from moltler.catalog.budget import BudgetFile
 from moltler.catalog.journal import Journal
 from moltler.catalog.store import CatalogFile
+from moltler.flow.budget import Account, Pace
 from moltler.model import Connector
+from moltler.secret import Secret
 from support.clock import HandClock
 
 
@@ -65,3 +69,12 @@ def journal_many(home: Path, connector: str, start: Barrier) -> None:
         journal.mark_sent(record)
         journal.close(record, "OK")
         journal.note_call(connector)
+
+
+def take_turns(home: Path, start: Barrier, found: Queue[list[float]]) -> None:
+    """Take twenty turns, ten seconds apart, and tell when they are."""
+    budget = BudgetFile(home, lambda: b"k" * 32, HandClock())
+    account = Account((Secret("api_key", "value-1"),), "api.shop.test")
+    start.wait()
+    found.put([budget.take(account, Pace(0.1)).start for _ in range(20)])
+    budget.close()

@@ -19,12 +19,15 @@ from moltler.catalog.store import (
     translated,
     unreadable,
 )
+from moltler.flow.contact import OTHERS, Contact
 from moltler.ports import Clock
 from moltler.vault.locks import BUSY_AFTER_S
 
 Status = Literal["PENDING", "SENT", "OK", "FAILED", "UNKNOWN"]
 Outcome = Literal["OK", "FAILED", "UNKNOWN"]
 _LONGEST_TEXT = 10_000
+_MOST_HOSTS = 1_000
+"""Of one connector; what comes later is counted together."""
 _ELSEWHERE_AFTER = timedelta(hours=1)
 # No call lasts that long, so a row of another container that is older has no owner any more.
 
@@ -37,6 +40,11 @@ _MIGRATIONS: Sequence[Migration] = (
         "CREATE INDEX action_open ON action (status) WHERE status IN ('PENDING', 'SENT')",
         "CREATE TABLE call (connector TEXT PRIMARY KEY COLLATE NOCASE, at TEXT NOT NULL,"
         " error TEXT)",
+    ),
+    (
+        "CREATE TABLE contact (connector TEXT NOT NULL COLLATE NOCASE, host TEXT NOT NULL,"
+        " requests INTEGER NOT NULL, blocked INTEGER NOT NULL, last TEXT NOT NULL,"
+        " PRIMARY KEY (connector, host)) WITHOUT ROWID",
     ),
 )
 
@@ -174,14 +182,44 @@ class Journal:
 
     # ── last calls ───────────────────────────────────────────────────────────────────────────
 
-    def note_call(self, connector: str, error: str | None = None) -> None:
-        """Note that a connector was called, and its error if it failed (secrets masked)."""
+    def note_call(
+        self, connector: str, error: str | None = None, contacts: Sequence[Contact] = ()
+    ) -> None:
+        """Note that a connector was called.
+
+        Args:
+            connector: The instance's name.
+            error: Its error if it failed (secrets masked).
+            contacts: The hosts that it contacted in the call.
+        """
         # Bookkeeping that every query pays for, and that may be lost in a power cut.
         with self._writing(synchronous="NORMAL") as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO call VALUES (?, ?, ?)",
                 (connector, self._now(), _cut(error)),
             )
+            _add_contacts(connection, connector, contacts)
+
+    def note_contacts(self, connector: str, contacts: Sequence[Contact]) -> None:
+        """Note the hosts that a connector contacted, outside of a call."""
+        with self._writing(synchronous="NORMAL") as connection:
+            _add_contacts(connection, connector, contacts)
+
+    def contacts(self, connector: str) -> tuple[Contact, ...]:
+        """Give the hosts that a connector ever contacted, those with most requests first."""
+        with self._mutex, translated(self.path, self._busy_s):
+            connection = self._reading()
+            if connection is None:
+                return ()
+            rows = connection.execute(
+                "SELECT host, requests, blocked, last FROM contact WHERE connector = ?"
+                " ORDER BY requests DESC, blocked DESC, host",
+                (connector,),
+            ).fetchall()
+        return tuple(
+            Contact(host, requests, blocked, datetime.fromisoformat(last))
+            for host, requests, blocked, last in rows
+        )
 
     def last_calls(self) -> Mapping[str, LastCall]:
         """Give the last call of each connector that was ever called, by lower-case name."""
@@ -195,12 +233,13 @@ class Journal:
         }
 
     def forget(self, connector: str) -> None:
-        """Forget the last call of a dropped connector; its executed actions stay listed."""
+        """Forget the last call and the hosts of a dropped connector; its actions stay listed."""
         with self._mutex, translated(self.path, self._busy_s):
             if self._reading() is None:
                 return
         with self._writing() as connection:
             connection.execute("DELETE FROM call WHERE connector = ?", (connector,))
+            connection.execute("DELETE FROM contact WHERE connector = ?", (connector,))
 
     def close_file(self) -> None:
         """Close the file; it is opened again when needed."""
@@ -251,6 +290,28 @@ class Journal:
             except BaseException:
                 connection.rollback()
                 raise
+
+
+def _add_contacts(
+    connection: sqlite3.Connection, connector: str, contacts: Sequence[Contact]
+) -> None:
+    for contact in contacts:
+        known = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE host = ?2) FROM contact WHERE connector = ?1",
+            (connector, contact.host),
+        ).fetchone()
+        host = contact.host if known[1] or known[0] < _MOST_HOSTS else OTHERS
+        connection.execute(
+            "INSERT INTO contact VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE"
+            " SET requests = requests + ?3, blocked = blocked + ?4, last = max(last, ?5)",
+            (
+                connector,
+                host,
+                contact.requests,
+                contact.blocked,
+                contact.last.isoformat(timespec="microseconds"),
+            ),
+        )
 
 
 def _cut(text: str | None) -> str | None:

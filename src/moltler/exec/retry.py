@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+_LONGEST_WAIT_S = 600.0
+"""What an API may ask for; a call that should wait longer fails, and says until when."""
 Pause = Callable[[float, threading.Event], None]
 """Waits for some seconds, or until the event is set."""
 
@@ -57,8 +59,10 @@ class RetryPolicy:
         limits = target.limits
         if attempt >= limits.retry_count or error.code not in {"API001", "API003"}:
             return None
-        if error.code == "API003" and error.retry_after is not None:
+        if error.code == "API003" and error.retry_after:
             pause = error.retry_after
+            if pause > _LONGEST_WAIT_S:
+                return None
         else:
             # From nothing to a bound that doubles: clients that failed together come back apart.
             pause = min(_FIRST_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S) * self.draw()

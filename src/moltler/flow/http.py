@@ -49,7 +49,11 @@ class HttpResponse:
 class FetchFailure(Exception):  # noqa: N818 - becomes FetchError in JavaScript
     """No response could be had; becomes a JavaScript Error named ``FetchError``."""
 
-    def __init__(self, code: FetchCode, message: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self, code: FetchCode, message: str, *, hint: str | None = None, host: str | None = None
+    ) -> None:
         self.code: FetchCode = code
         self.hint = hint
+        self.host = host
+        """Where the request should have gone, secrets masked; ``None`` if that is unknown."""
         super().__init__(message)

@@ -73,8 +73,16 @@ def failure(
         return redact(text if host == written else text.replace(host, written), known)
 
     return FetchFailure(
-        code, f"{clean(call.shown)}: {clean(what)}", hint=None if hint is None else clean(hint)
+        code,
+        f"{clean(call.shown)}: {clean(what)}",
+        hint=None if hint is None else clean(hint),
+        host=shown_host(call, known),
     )
+
+
+def shown_host(call: Call, secrets: Iterable[Secret]) -> str:
+    """Give the host of a call, with its port, as everybody may see it."""
+    return redact(call.written.address.authority, secrets)
 
 
 def carries_secret(call: Call, target: ResolvedConnector) -> bool:

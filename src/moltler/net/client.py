@@ -17,7 +17,7 @@ from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
 from moltler.net.address import WebAddress
 from moltler.net.auth import Authenticator, content_of
-from moltler.net.call import Call
+from moltler.net.call import Call, shown_host
 from moltler.net.decode import ACCEPTED, CorruptBody, Decoder, decode, decoders_for
 from moltler.net.failures import MAX_HEAD_LINE, explain
 from moltler.net.limits import WaitClock
@@ -26,9 +26,11 @@ from moltler.net.passage import MAX_REDIRECTS, REDIRECTS, GateFailed, Passage, o
 from moltler.net.policy import HostPolicy, Refused, is_loopback, policy_of
 from moltler.net.resolver import PolicyResolver
 from moltler.net.settings import NetSettings
+from moltler.net.throttle import OwnThrottle, SharedThrottle
 
 _MAX_HEADERS = 1000
 _LARGE_BODY = 1 << 20
+_BLOCKED = frozenset({"EGRESS_BLOCKED", "SECRET_OVER_HTTP"})
 _READ_SIZE = 1 << 18
 
 
@@ -83,6 +85,9 @@ class HttpTransport:
             self._policy,
             max_request_bytes=settings.max_request_bytes,
             max_in_flight=settings.max_in_flight,
+            throttle=OwnThrottle(target)
+            if settings.budget is None
+            else SharedThrottle(target, settings.budget),
         )
         self._auth = Authenticator(target, self._policy, settings.tokens, self._ask)
 
@@ -104,13 +109,18 @@ class HttpTransport:
         Raises:
             FetchFailure: There is no response.
         """
-        call = self._passage.admit(request)
-        async with self._passage.turn():
+        try:
+            call = self._passage.admit(request)
             return await self._follow(call, request.redirect, once(before_write))
+        except FetchFailure as failure:
+            if failure.code in _BLOCKED and failure.host is not None:
+                self._note(failure.host, is_blocked=True)
+            raise
 
     async def close(self) -> None:
         """Close the connections; may be repeated."""
         await self._auth.close()
+        await self._passage.close()
         self._closed = True
         session, self._session = self._session, None
         if session is not None:
@@ -122,13 +132,13 @@ class HttpTransport:
         for hop in range(MAX_REDIRECTS + 1):
             plain = call
             call = await self._auth.authenticated(plain)
-            answer = await self._exchange(call, gate)
+            answer = await self._in_turn(call, gate)
             if answer.status == HTTPStatus.UNAUTHORIZED and (
                 again := await self._auth.renewed(plain, call)
             ):
                 answer.release()
                 call = again
-                answer = await self._exchange(call, gate)
+                answer = await self._in_turn(call, gate)
             location = answer.headers.get("Location")
             if answer.status not in REDIRECTS or location is None or mode == "manual":
                 return self._auth.hidden(self._response(call, answer, redirected=hop > 0))
@@ -136,13 +146,45 @@ class HttpTransport:
             call = self._passage.redirected(call, answer.status, location, mode)
         raise self._passage.too_many_redirects(call)
 
+    async def _in_turn(
+        self, call: Call, gate: Callable[[], Awaitable[None]] | None
+    ) -> aiohttp.ClientResponse:
+        async with self._passage.turn(call):
+            answer = await self._noted_exchange(call, gate)
+        try:
+            await self._passage.learn(call, answer.status, answer.headers.items())
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
     async def _ask(self, request: HttpRequest) -> TokenAnswer:
         """Send a request to a token endpoint; what it answers is no redirect."""
         call = self._passage.admit(request, is_secret=True)
-        answer = await self._exchange(call, None)
+        answer = await self._noted_exchange(call, None)
         response = self._response(call, answer, redirected=False)
         content = await content_of(response.body, LARGEST_ANSWER)
         return TokenAnswer(response.status, response.headers, content)
+
+    async def _noted_exchange(
+        self, call: Call, gate: Callable[[], Awaitable[None]] | None
+    ) -> aiohttp.ClientResponse:
+        host = shown_host(call, self._target.secrets)
+        try:
+            answer = await self._exchange(call, gate)
+        except FetchFailure as failure:
+            if failure.code not in _BLOCKED:
+                self._note(host)
+            raise
+        except asyncio.CancelledError:
+            self._note(host)  # how far it had come is unknown
+            raise
+        self._note(host)
+        return answer
+
+    def _note(self, host: str, *, is_blocked: bool = False) -> None:
+        if self._settings.contacts is not None:
+            self._settings.contacts.note(self._target.name, host, is_blocked=is_blocked)
 
     async def _exchange(
         self, call: Call, gate: Callable[[], Awaitable[None]] | None

@@ -30,6 +30,7 @@ from moltler.net.routes_answers import (
     received,
 )
 from moltler.net.settings import NetSettings
+from moltler.net.throttle import OwnThrottle
 from moltler.ports import Transport, Waits
 from moltler.schema import JsonValue
 from moltler.secret import redact
@@ -270,8 +271,7 @@ class _MockTransport:
             policy,
             max_request_bytes=settings.max_request_bytes,
             max_in_flight=settings.max_in_flight,
-            time=time,
-            sleep=sleep,
+            throttle=OwnThrottle(target, time=time, sleep=sleep),
         )
 
     @property
@@ -285,8 +285,7 @@ class _MockTransport:
         with _gate_failures():
             if self._live is not None:
                 return await self._through(self._live, call, request, before_write)
-            async with self._passage.turn():
-                return await self._follow(call, request.redirect, once(before_write))
+            return await self._follow(call, request.redirect, once(before_write))
 
     async def close(self) -> None:
         await self._auth.close()
@@ -297,12 +296,12 @@ class _MockTransport:
         for hop in range(MAX_REDIRECTS + 1):
             plain = call
             call = await self._auth.authenticated(plain)
-            given, faults = await self._answered(call, gate)
+            given, faults = await self._in_turn(call, gate)
             if given.status == HTTPStatus.UNAUTHORIZED and (
                 again := await self._auth.renewed(plain, call)
             ):
                 call = again
-                given, faults = await self._answered(call, gate)
+                given, faults = await self._in_turn(call, gate)
             location = next((v for n, v in given.headers if n.lower() == "location"), None)
             if given.status not in REDIRECTS or location is None or mode == "manual":
                 return self._auth.hidden(self._response(call, given, faults, redirected=hop > 0))
@@ -316,6 +315,10 @@ class _MockTransport:
         response = self._response(call, given, faults, redirected=False)
         content = await content_of(response.body, LARGEST_ANSWER)
         return TokenAnswer(response.status, response.headers, content)
+
+    async def _in_turn(self, call: Call, gate: Gate | None) -> tuple[Given, tuple[Fault, ...]]:
+        async with self._passage.turn(call):
+            return await self._answered(call, gate)
 
     async def _answered(self, call: Call, gate: Gate | None) -> tuple[Given, tuple[Fault, ...]]:
         reply = self._world.reply(call, received(call), self._target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
@@ -22,9 +22,10 @@ from moltler.net.call import (
     with_basic,
     without_secrets,
 )
-from moltler.net.limits import TokenBucket, WaitClock
+from moltler.net.limits import WaitClock
 from moltler.net.policy import HostPolicy, Refused
 from moltler.net.seals import Unsealing
+from moltler.net.throttle import Throttle
 from moltler.secret import redact
 
 MAX_REDIRECTS = 10
@@ -39,8 +40,7 @@ class Passage:
         policy: What it may reach.
         max_request_bytes: The most that a request body may have.
         max_in_flight: Requests that wait for their response's head.
-        time: Seconds that never go back, in the unit of `sleep`; ``None`` for the loop's.
-        sleep: Waits that many seconds; ``None`` for the loop's.
+        throttle: Lets requests go.
     """
 
     def __init__(
@@ -50,16 +50,14 @@ class Passage:
         *,
         max_request_bytes: int,
         max_in_flight: int,
-        time: Callable[[], float] | None = None,
-        sleep: Callable[[float], Awaitable[None]] | None = None,
+        throttle: Throttle,
     ) -> None:
         self._target = target
         self._policy = policy
         self._max_request_bytes = max_request_bytes
         self._seals = Unsealing(target, policy, limit=max_request_bytes)
         self._in_flight = asyncio.Semaphore(max_in_flight)
-        rate, burst = target.limits.rate_per_s, target.limits.rate_burst
-        self._bucket = TokenBucket(rate, burst, time=time, sleep=sleep) if rate else None
+        self._throttle = throttle
         self.waits = WaitClock()
         """Time spent in the queue and the throttle, which no time limit counts."""
 
@@ -78,16 +76,32 @@ class Passage:
         return self._seals.unseal(call, is_secret=is_secret)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
-        """Wait for the throttle and the queue; bodies that nobody reads keep nobody waiting."""
+    async def turn(self, call: Call) -> AsyncGenerator[None]:
+        """Wait for the throttle and the queue; bodies that nobody reads keep nobody waiting.
+
+        Raises:
+            MoltlerError: API003, the API wants no request for longer than one waits.
+        """
         with self.waits.waiting():
-            if self._bucket:
-                await self._bucket.take()
-            await self._in_flight.acquire()
+            await self._throttle.admit(call.address)
+            try:
+                await self._in_flight.acquire()
+            except BaseException:
+                self._throttle.land(call.address)
+                raise
         try:
             yield
         finally:
             self._in_flight.release()
+            self._throttle.land(call.address)
+
+    async def learn(self, call: Call, status: int, headers: Iterable[tuple[str, str]]) -> None:
+        """Take notice of what a response says about limits."""
+        await self._throttle.learn(call.address, status, headers)
+
+    async def close(self) -> None:
+        """Give back what was reserved and not used."""
+        await self._throttle.close()
 
     def redirected(self, call: Call, status: int, location: str, mode: str) -> Call:
         """Give the request that follows a redirect (fetch standard, HTTP-redirect fetch).

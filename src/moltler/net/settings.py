@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from moltler.ports import TokenStore
+from moltler.net.contacts import Contacts
+from moltler.ports import BudgetStore, TokenStore
 from moltler.vault.tokens import MemoryTokens
 
 Lookup: TypeAlias = Callable[[str, int], Sequence[str]]
@@ -33,3 +34,7 @@ class NetSettings:
     """``None`` asks the operating system."""
     tokens: TokenStore = field(default_factory=MemoryTokens)
     """Where tokens of OAuth are kept."""
+    budget: BudgetStore | None = None
+    """Where requests are counted and pauses kept; ``None``: each instance on its own."""
+    contacts: Contacts | None = None
+    """Where the hosts that instances contact are counted."""

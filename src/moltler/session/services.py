@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from moltler.catalog.catalog import Catalog
 from moltler.catalog.journal import ActionRecord, LastCall
+from moltler.flow.budget import Standing
+from moltler.flow.contact import Contact
 from moltler.ports import ActionLog, Clock, Handlers, SecretStore
+from moltler.secret import Secret
 from moltler.vault.store import SecretRow
 
 if TYPE_CHECKING:
@@ -37,8 +40,14 @@ class JournalStore(ActionLog, Protocol):
         """Give the executions, the latest first."""
         ...
 
-    def note_call(self, connector: str, error: str | None = None) -> None:
-        """Note that a connector was called, and its error if it failed."""
+    def note_call(
+        self, connector: str, error: str | None = None, contacts: Sequence[Contact] = ()
+    ) -> None:
+        """Note that a connector was called, its error if it failed, and what it contacted."""
+        ...
+
+    def contacts(self, connector: str) -> tuple[Contact, ...]:
+        """Give the hosts that a connector ever contacted."""
         ...
 
     def last_calls(self) -> Mapping[str, LastCall]:
@@ -67,6 +76,26 @@ class SecretVault(SecretStore, Protocol):
 
     def seal_key(self) -> bytes:
         """Give the key of the seals."""
+        ...
+
+
+class BudgetBook(Protocol):
+    """What is known of the requests that APIs take."""
+
+    def standings(self, secrets: tuple[Secret, ...]) -> Mapping[str, Standing]:
+        """Give what is known of a credential, by host."""
+        ...
+
+    def forgive(self, secrets: tuple[Secret, ...]) -> None:
+        """Forget the pauses of a credential."""
+        ...
+
+
+class ContactBook(Protocol):
+    """The hosts that were contacted and not yet written down."""
+
+    def drain(self, connector: str) -> tuple[Contact, ...]:
+        """Give those of an instance, and begin anew."""
         ...
 
 
@@ -101,6 +130,16 @@ class Services(Protocol):
     @property
     def journal(self) -> JournalStore:
         """Executed actions and last calls."""
+        ...
+
+    @property
+    def budget(self) -> BudgetBook:
+        """Rates and pauses."""
+        ...
+
+    @property
+    def contacts(self) -> ContactBook:
+        """Hosts contacted since they were last written down."""
         ...
 
     @property

@@ -36,7 +36,7 @@ _CONNECTORS = _columns(
     last_call="timestamp",
     last_sync="timestamp",
 )
-_PROPERTIES = _columns("property value")
+PROPERTIES = _columns("property value")
 _ENTITIES = _columns("entity fields primary_key description")
 _ACTIONS = _columns("action parameters idempotent description", idempotent="boolean")
 _CACHE = _columns(
@@ -153,43 +153,7 @@ def show_connector(
     ]
     rows += _config_rows(connector, schema)
     rows += [(f"options.{k}", _plain(v)) for k, v in connector.options.items()]
-    return Table(_PROPERTIES, tuple(rows))
-
-
-def show_status(
-    catalog: Catalog,
-    name: str,
-    last_calls: Mapping[str, LastCall],
-    *,
-    limiter: str | None = None,
-    runtime: str | None = None,
-    span: Span | None = None,
-) -> Table:
-    """List how one instance stands.
-
-    Args:
-        catalog: Where it is.
-        name: Its name.
-        last_calls: As for `show_connectors`.
-        limiter: The state of its rate limiter, in words.
-        runtime: Its runtime process, in words; ``None`` while none runs.
-        span: Where the name stands.
-
-    Raises:
-        LookupFailed: CAT001, there is no such instance.
-    """
-    connector = catalog.connector(name, span)
-    last = last_calls.get(connector.name.lower())
-    rows: tuple[_Cells, ...] = (
-        ("status", status_of(connector, last)),
-        ("enabled", _yes(connector.enabled)),
-        ("last_call", None if last is None else timestamp_text(last.at)),
-        ("last_error", None if last is None else last.error),
-        ("rate_limit", limiter),
-        ("schedules", "none"),
-        ("runtime", runtime),
-    )
-    return Table(_PROPERTIES, rows)
+    return Table(PROPERTIES, tuple(rows))
 
 
 def show_entities(catalog: Catalog, name: str, span: Span | None = None) -> Table:

@@ -29,6 +29,7 @@ from moltler.session.environment import (
 from moltler.session.names import statement_name
 from moltler.session.placing import placed_in
 from moltler.session.services import Services
+from moltler.session.status import status_table
 from moltler.vault.lookup import lookup_secret
 
 if TYPE_CHECKING:
@@ -211,7 +212,10 @@ class StatementRunner:
             case None:
                 return show.show_connector(catalog, name, journal.last_calls(), span)
             case "STATUS":
-                return show.show_status(catalog, name, journal.last_calls(), span=span)
+                connector = catalog.connector(name, span)
+                return status_table(
+                    connector, lambda: self.resolve(catalog, connector.name), self.services
+                )
             case "ENTITIES":
                 return show.show_entities(catalog, name, span)
             case "ACTIONS":
@@ -301,9 +305,13 @@ class StatementRunner:
 
         def note(error: BaseException | None) -> None:
             for name in names:
-                self.services.journal.note_call(name, _shown(error))
+                self._note_call(name, error)
 
         return note
+
+    def _note_call(self, name: str, error: BaseException | None) -> None:
+        services = self.services
+        services.journal.note_call(name, _shown(error), services.contacts.drain(name))
 
     def _select_rows(self, sql: ast.SqlText, scope: Scope) -> list[dict[str, object]]:
         plan = self._plan(ast.Select(sql, span=sql.span), scope)
@@ -391,7 +399,7 @@ class StatementRunner:
             error = failure
             raise
         finally:
-            self.services.journal.note_call(target.name, _shown(error))
+            self._note_call(target.name, error)
 
     # ── TEST CONNECTOR ───────────────────────────────────────────────────────────────────────
 
@@ -399,6 +407,8 @@ class StatementRunner:
         catalog = self._catalog()
         connector, type_, _ = catalog.usable(statement.name, statement.span)
         target = self.resolve(catalog, connector.name)
+        # Whoever asks for a test wants to know how things stand now.
+        self.services.budget.forgive(target.secrets)
         started = self.services.clock.monotonic()
         error: BaseException | None = None
         try:
@@ -407,7 +417,7 @@ class StatementRunner:
             error = failure
             raise
         finally:
-            self.services.journal.note_call(connector.name, _shown(error))
+            self._note_call(connector.name, error)
         latency = round((self.services.clock.monotonic() - started) * 1000)
         return Table(_TEST_COLUMNS, ((connector.name, type_.name, status, latency, message),))
 

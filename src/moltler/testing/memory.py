@@ -1,14 +1,17 @@
-"""Secrets and journal of one test: in memory, gone with it."""
+"""Secrets, journal and budget of one test: in memory, gone with it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from moltler.catalog.journal import ActionRecord, LastCall, Outcome
 from moltler.errors import LookupFailed
+from moltler.flow.budget import Standing
+from moltler.flow.contact import Contact
 from moltler.ports import Clock, SecretStore
+from moltler.secret import Secret
 from moltler.vault.store import SecretRow
 
 
@@ -94,9 +97,15 @@ class MemoryJournal:
         ]
         return tuple(found[:limit])
 
-    def note_call(self, connector: str, error: str | None = None) -> None:
+    def note_call(
+        self, connector: str, error: str | None = None, contacts: Sequence[Contact] = ()
+    ) -> None:
         """Note that a connector was called."""
         self._calls[connector.lower()] = LastCall(self._now(), error)
+
+    def contacts(self, connector: str) -> tuple[Contact, ...]:
+        """Give nothing: a test has MOCK_CALLS."""
+        return ()
 
     def last_calls(self) -> Mapping[str, LastCall]:
         """Give the last call of each connector."""
@@ -116,3 +125,14 @@ class MemoryJournal:
                 old.id, old.started, old.connector, old.action, old.parameters,
                 status, error,  # type: ignore[arg-type] # a status
             )  # fmt: skip
+
+
+class NoBudget:
+    """The budget of a test with its own clock: its API says itself what it takes."""
+
+    def standings(self, secrets: tuple[Secret, ...]) -> Mapping[str, Standing]:
+        """Give nothing."""
+        return {}
+
+    def forgive(self, secrets: tuple[Secret, ...]) -> None:
+        """Do nothing."""

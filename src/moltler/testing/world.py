@@ -19,11 +19,12 @@ from moltler.exec.retry import RetryingHandlers, RetryPolicy, sleep
 from moltler.exec.scope import Scope
 from moltler.flow.connector import ResolvedConnector
 from moltler.model import Handler
+from moltler.net.contacts import Contacts
 from moltler.ports import Clock, Handlers, SecretStore, Transport
 from moltler.sandbox.coverage import Lines
 from moltler.secret import Secret, redact
 from moltler.testing.clock import TestClock
-from moltler.testing.memory import MemoryJournal, MemorySecrets
+from moltler.testing.memory import MemoryJournal, MemorySecrets, NoBudget
 from moltler.testing.tape import Tape
 from moltler.vault.lookup import ENVIRONMENT_PREFIX
 
@@ -166,6 +167,8 @@ class World:
         self.catalog = _TestCatalog(catalog)
         self.secrets = MemorySecrets(secrets, self.clock, tape.secrets)
         self.journal = MemoryJournal(self.clock)
+        self.budget = NoBudget()
+        self.contacts = Contacts(self.clock.now)
         self.mock = mock
         self.entities: set[str] = set()
         self.actions: set[str] = set()
