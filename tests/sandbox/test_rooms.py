@@ -70,7 +70,6 @@ CHANGES = {
     "a forged answer": "Object.prototype.toJSON = () => ({heap_bytes: 0, typescript: false})",
     "the console": "console.left = 1",
     "a finalizer": "new FinalizationRegistry(() => 0)",
-    "a module": "await eval('imp' + 'ort(\"data:text/javascript,export const a = 1\")')",
     "stack traces": "Error.prepareStackTrace = () => 'x'",
 }
 

@@ -32,6 +32,7 @@ _CODES = {
     "compile": "DEF005",
     "unbound": "DEF003",
     "import": "DEF005",
+    "default": "DEF005",
 }
 _MOCK_CODES = {"MOCK_EXHAUSTED": "TST003", "MOCK_MISMATCH": "TST007"}
 _EGRESS = frozenset({"EGRESS_BLOCKED", "SECRET_OVER_HTTP"})
@@ -162,6 +163,13 @@ def of_source(thrown: Thrown, handler: Handler, entry: str) -> Problem:
             "DEF005",
             "`import` is not available in connectors",
             "put what the handler needs into its text; `fetch` and the web's globals are there",
+            where,
+        )
+    if thrown.kind == "default":
+        return Problem(
+            "DEF005",
+            "`export default` is not available in connectors",
+            "declare the function without it: it is found by its name",
             where,
         )
     if thrown.kind == "unbound":

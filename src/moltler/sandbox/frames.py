@@ -116,7 +116,7 @@ class Thrown(msgspec.Struct, frozen=True):
 
     kind: Literal[
         "auth", "rate", "connection", "timeout", "connector", "fetch", "mock", "json", "native",
-        "plain", "data", "stuck", "compile", "unbound", "import",
+        "plain", "data", "stuck", "compile", "unbound", "import", "default",
     ]  # fmt: skip
     name: str
     message: str

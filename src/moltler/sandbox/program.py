@@ -52,7 +52,8 @@ def runtime(memory_mb: int, covers: bool) -> list[str]:  # noqa: FBT001 - a `Pro
             *(f"--deny-{what}" for what in _DENIED),
             "--allow-sys=inspector" if covers else "--deny-sys",
             f"--import-map={scripts / 'import_map.json'}",
-            f"--v8-flags=--max-old-space-size={memory_mb}",
+            # Code of a text could `import()`; that of the handler itself is looked through.
+            f"--v8-flags=--max-old-space-size={memory_mb},--disallow-code-generation-from-strings",
             str(scripts / "runner.js"), *(["--coverage"] if covers else []),
         ],
         memory_mb,

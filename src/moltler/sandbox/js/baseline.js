@@ -61,10 +61,6 @@ function watch(name) {
   Object.defineProperty(globalThis, name, { ...describe(globalThis, name), value: ours });
 }
 
-export function taint() {
-  isTainted = true;
-}
-
 export function takeBaseline() {
   for (const name of ["FinalizationRegistry", "PerformanceObserver"]) watch(name);
   lazyKeys = globalsRead();

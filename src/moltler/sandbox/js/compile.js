@@ -7,7 +7,6 @@ const ENTRY = "__moltler_entry";
 const createURL = URL.createObjectURL.bind(URL);
 const revokeURL = URL.revokeObjectURL.bind(URL);
 const NativeBlob = Blob;
-const AsyncFunction = (async () => {}).constructor;
 const stopUrl = createURL(new NativeBlob(["throw null"], { type: "text/javascript" }));
 // The first thing that a module does, before its own code: it ends.
 const STOP = `import ${stringify(stopUrl)};`;
@@ -38,7 +37,8 @@ function compileProblem(error, url) {
   const text = message.slice(0, position.index).trim();
   const unbound = /^Export '.*' is not defined in module/.test(text);
   if (unbound) return { kind: "unbound", name: "", message: text, ...place };
-  if (error instanceof SyntaxError || text.startsWith("SyntaxError:")) {
+  const isLinked = text.includes("The requested module ");
+  if (!isLinked && (error instanceof SyntaxError || text.startsWith("SyntaxError:"))) {
     const sentence = text.replace(/^SyntaxError: /, "").split("\n")[0].trim();
     return { kind: "compile", name: "SyntaxError", message: sentence, ...place };
   }
@@ -75,54 +75,54 @@ export async function importHandler(source, entry, suffix, id) {
   return { problem: further ? second : first };
 }
 
-const CALLED =
-  /(?<![.\w$]|\.\.\.)\bimport(?=(?:\s|\/\*[^]*?\*\/|\/\/[^\n]*\n)*\()|(?<=\.\.\.)import(?=\s*\()/g;
-
-// Finds `import(…)` in code. A reserved word of the same length in its place does not compile; in
-// a text, a comment, or as the name of a method it does.
-export async function dynamicImport(source, entry) {
-  const places = [...source.matchAll(CALLED)].map((match) => match.index);
+// Finds the first import in code, be it `import x`, `import(x)` or `export x from`. With another
+// word of the same length in its place it does not compile; in a text, in a comment or as a name
+// it does.
+export async function findImport(source, entry) {
+  const words = /\bexport\b/.test(source) ? /\bimport\b|\bfrom\b/g : /\bimport\b/g;
+  const places = [...source.matchAll(words)].map((match) => match.index);
   const replaced = (indices) => {
     let text = source;
-    for (const i of indices) text = `${text.slice(0, i)}public${text.slice(i + 6)}`;
+    for (const i of indices) {
+      const other = source[i] === "i" ? "public" : "frxm";
+      text = text.slice(0, i) + other + text.slice(i + other.length);
+    }
     return text;
   };
   const compiles = async (indices) =>
-    !(await importHandler(replaced(indices), entry, STOP)).problem;
+    (await importHandler(replaced(indices), entry, STOP)).problem?.kind !== "compile";
   if (places.length === 0 || await compiles(places)) return null;
   for (const at of places) {
     if (await compiles([at])) continue;
-    const before = source.slice(0, at).split("\n");
+    const begin = source[at] === "i" ? at : source.lastIndexOf("export", at);
+    const before = source.slice(0, begin).split("\n");
     const column = before.at(-1).length + 1;
     return { kind: "import", name: "", message: "", line: before.length, column };
   }
   return null;
 }
 
-function staticImport(source, typescript) {
-  const found = /^[ \t]*import\b(?![ \t]*[.(])/m.exec(source);
+const DEFAULT =
+  /\bexport\b(?=(?:\s|\/\*[^]*?\*\/|\/\/.*)*(?:default\b|\{[^}]*\bdefault\b))/g;
+
+// Finds an `export default`: with a second one the text does not compile.
+async function defaultExport(source, entry) {
+  const found = [...source.matchAll(DEFAULT)].at(-1);
   if (!found) return null;
-  if (!typescript) {
-    try {
-      new AsyncFunction(source);
-      return null;
-    } catch (error) {
-      if (!/import statement|'export'/.test(error.message)) return null;
-    }
-  }
+  const { problem } = await importHandler(source, entry, `;export default 0;${STOP}`);
+  if (problem?.kind !== "compile") return null;
   const before = source.slice(0, found.index).split("\n");
-  const column = found[0].length - "import".length + 1;
-  return { kind: "import", name: "", message: "", line: before.length, column };
+  const column = before.at(-1).length + 1;
+  return { kind: "default", name: "", message: "", line: before.length, column };
 }
 
 // Compiles without running: a module that throws is evaluated before the handler's own. Gives
 // {problem} or {typescript}.
 export async function checkHandler(source, entry) {
   const result = await importHandler(source, entry, STOP);
-  const problem = result.problem ?? staticImport(source, result.typescript) ??
-    await dynamicImport(source, entry);
-  if (["unbound", "import"].includes(result.problem?.kind)) {
-    Object.assign(problem, staticImport(source, false));
-  }
-  return problem ? { problem } : { typescript: result.typescript };
+  const isRead = result.problem?.kind !== "compile";
+  const problem = isRead && (await findImport(source, entry) ?? await defaultExport(source, entry));
+  return problem || result.problem
+    ? { problem: problem || result.problem }
+    : { typescript: result.typescript };
 }

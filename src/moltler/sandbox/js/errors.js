@@ -128,13 +128,14 @@ export function describe(thrown) {
   }
 }
 
-// What the runtime says of a module that code made of a text asks for.
-const NO_IMPORT = /--(?:allow|no)-[a-z]+|^not available in connectors$/;
+// What the runtime says of `eval` and its kin.
+const NO_CODE = /^Code generation from strings disallowed/;
 
 function describeShown(thrown) {
-  if (isError(thrown) && NO_IMPORT.test(read(thrown, "message"))) {
+  if (thrown instanceof EvalError && NO_CODE.test(read(thrown, "message"))) {
     const stack = cut(text(read(thrown, "stack")) ?? "", MAX_STACK);
-    return { kind: "native", name: "", message: "`import` is not available in connectors", stack };
+    const message = "code made of a text (`eval`, `new Function`) is not available in connectors";
+    return { kind: "native", name: "EvalError", message, stack };
   }
   if (!isError(thrown)) {
     const message = typeof thrown === "string" ? thrown : preview(thrown, 200);
