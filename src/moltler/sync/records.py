@@ -1,0 +1,80 @@
+"""Runs and receipts as JSON text, the form in which destinations keep them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, cast
+
+from moltler.errors import SyncError
+from moltler.flow.sync import Receipt, RunRecord, Scope
+from moltler.sync.wire import decode_columns, decode_scalar, encode_columns, encode_scalar
+
+_COUNTS = ("inserted", "updated", "unchanged", "deleted", "quarantined")
+
+
+def encode_record(record: RunRecord) -> str:
+    """Give a run as JSON text; `decode_record` reads it back unchanged."""
+    found = asdict(record)
+    for name in ("started", "ended", "watermark_before", "watermark"):
+        found[name] = encode_scalar(found[name])
+    return json.dumps(found, ensure_ascii=False)
+
+
+def decode_record(text: str) -> RunRecord:
+    """Read a run.
+
+    Raises:
+        SyncError: SNC007.
+    """
+    try:
+        found = cast("dict[str, Any]", json.loads(text))
+        scope = cast("dict[str, Any]", found["scope"])
+        bounds = scope["backfill"]
+        started = decode_scalar(found["started"])
+        ended = decode_scalar(found["ended"])
+        if not isinstance(started, datetime) or not isinstance(ended, datetime | None):
+            raise TypeError("times of a run")
+        return RunRecord(
+            **{
+                **found,
+                "scope": Scope(**{**scope, "backfill": tuple(bounds) if bounds else None}),
+                "started": started,
+                "ended": ended,
+                "watermark_before": decode_scalar(found["watermark_before"]),
+                "watermark": decode_scalar(found["watermark"]),
+            }
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise SyncError(
+            "SNC007",
+            f"a run in the destination's history cannot be understood: {text[:80]}",
+            hint="it was written by another version, or changed by hand",
+        ) from error
+
+
+def encode_receipt(receipt: Receipt) -> str:
+    """Give a receipt as JSON text."""
+    counts = {name: getattr(receipt, name) for name in _COUNTS}
+    return json.dumps({**counts, "columns": encode_columns(receipt.columns)})
+
+
+def decode_receipt(text: str) -> Receipt:
+    """Read the receipt of a batch that was committed before.
+
+    Raises:
+        SyncError: SNC007.
+    """
+    try:
+        found = cast("Mapping[str, Any]", json.loads(text))
+        return Receipt(
+            *(int(found[name]) for name in _COUNTS),
+            is_repeat=True,
+            columns=decode_columns(found["columns"]),
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise SyncError(
+            "SNC007", f"a receipt in the destination cannot be understood: {text[:80]}"
+        ) from error
