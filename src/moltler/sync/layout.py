@@ -120,8 +120,3 @@ def check_columns(
                 f"`{destination}` has no place for a column of so long a name as `{column.name}`",
                 hint=f"names there have at most {longest} bytes; sync to another destination",
             )
-
-
-def is_narrower(old: StoredColumn, new: StoredColumn) -> bool:
-    """Tell whether two columns of one name are kept differently."""
-    return storage_of(old.type) != storage_of(new.type)

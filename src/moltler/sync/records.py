@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from moltler.errors import SyncError
 from moltler.flow.sync import Receipt, RunRecord, Scope
@@ -30,23 +29,19 @@ def decode_record(text: str) -> RunRecord:
         SyncError: SNC007.
     """
     try:
-        found = cast("dict[str, Any]", json.loads(text))
-        scope = cast("dict[str, Any]", found["scope"])
+        found: dict[str, Any] = json.loads(text)
+        scope: dict[str, Any] = found["scope"]
         bounds = scope["backfill"]
-        started = decode_scalar(found["started"])
-        ended = decode_scalar(found["ended"])
+        started: object = decode_scalar(found["started"])
+        ended: object = decode_scalar(found["ended"])
         if not isinstance(started, datetime) or not isinstance(ended, datetime | None):
             raise TypeError("times of a run")
-        return RunRecord(
-            **{
-                **found,
-                "scope": Scope(**{**scope, "backfill": tuple(bounds) if bounds else None}),
-                "started": started,
-                "ended": ended,
-                "watermark_before": decode_scalar(found["watermark_before"]),
-                "watermark": decode_scalar(found["watermark"]),
-            }
-        )
+        scope["backfill"] = tuple(bounds) if bounds else None
+        found["scope"] = Scope(**scope)
+        found["started"], found["ended"] = started, ended
+        for name in ("watermark_before", "watermark"):
+            found[name] = decode_scalar(found[name])
+        return RunRecord(**found)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise SyncError(
             "SNC007",
@@ -68,7 +63,7 @@ def decode_receipt(text: str) -> Receipt:
         SyncError: SNC007.
     """
     try:
-        found = cast("Mapping[str, Any]", json.loads(text))
+        found: dict[str, Any] = json.loads(text)
         return Receipt(
             *(int(found[name]) for name in _COUNTS),
             is_repeat=True,

@@ -1,0 +1,134 @@
+"""What the sync asks of a database with transactions, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from moltler.sync.layout import Storage
+
+
+class Sql(Protocol):
+    """One transaction of a relational destination.
+
+    Values stand as ``?`` in the SQL; no text of ours holds that character otherwise.
+    """
+
+    @property
+    def schema(self) -> str:
+        """Where the tables lie."""
+        ...
+
+    @property
+    def types(self) -> Mapping[Storage, str]:
+        """The column type for each way to keep a value."""
+        ...
+
+    @property
+    def for_update(self) -> str:
+        """What follows a SELECT whose rows nobody else may change meanwhile."""
+        ...
+
+    @property
+    def collate(self) -> str:
+        """What follows a text so that it is compared by code point."""
+        ...
+
+    def run(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """Run a statement without a result."""
+        ...
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and give its rows."""
+        ...
+
+    def number(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        """Give the one number that a query returns."""
+        ...
+
+    def now(self) -> datetime:
+        """Give the time by the clock that leases are measured with."""
+        ...
+
+    def alone(self, what: str) -> None:
+        """Keep other transactions from making the same things at the same time."""
+        ...
+
+    def stage(
+        self, table: str, columns: Mapping[str, Storage], batches: Iterable[pa.RecordBatch]
+    ) -> int:
+        """Make a temporary table of rows that came as Arrow; give their number.
+
+        Args:
+            table: Its name, quoted.
+            columns: Of the table, and how each is kept there.
+            batches: Each with exactly these columns, in the types of `flow.sync.Batch`.
+        """
+        ...
+
+    def converted(self, value: str, old: Storage, new: Storage) -> str:
+        """Give SQL for a value that becomes one of a wider type."""
+        ...
+
+    def add_column(self, table: str, column: str, storage: Storage) -> None:
+        """Add a column, both names quoted."""
+        ...
+
+    def widen(self, table: str, column: str, old: Storage, new: Storage) -> None:
+        """Change how a column is kept, both names quoted."""
+        ...
+
+    def show(self, view: str, select: str) -> None:
+        """Make or replace a view, its name quoted."""
+        ...
+
+
+class Store(Protocol):
+    """A relational destination's connections."""
+
+    @property
+    def name(self) -> str:
+        """The destination, as messages name it."""
+        ...
+
+    @property
+    def takes_nul(self) -> bool:
+        """Whether texts may hold the character NUL."""
+        ...
+
+    @property
+    def longest_name(self) -> int | None:
+        """Bytes of a name; ``None`` for no limit worth mentioning."""
+        ...
+
+    def write(self) -> AbstractContextManager[Sql]:
+        """Begin a transaction, which is committed at the end.
+
+        Raises:
+            SyncError: SNC006, also later, for whatever the database refuses.
+        """
+        ...
+
+    def read(self) -> AbstractContextManager[Sql] | None:
+        """Give one state to read; ``None`` where nothing was ever written."""
+        ...
+
+    def evict(self, holder: str) -> None:
+        """Make sure that no transaction of a lease that was lost goes on.
+
+        Args:
+            holder: What `introduce` was told.
+        """
+        ...
+
+    def introduce(self, holder: str) -> None:
+        """Say on whose behalf this thread writes from now on."""
+        ...
+
+    def close(self) -> None:
+        """Release what is open."""
+        ...
