@@ -99,7 +99,7 @@ class RelationalWriter:
                 [fence + 1, owner, now + timedelta(seconds=ttl_s), scope.key],
             )
             own.forget_batches(now)
-            return Lease(scope, owner, fence + 1, state, _info(target))
+            return Lease(scope, owner, fence + 1, state, _info(own, target))
 
     def renew(self, lease: Lease, *, ttl_s: float) -> None:
         """Put off the end of a lease."""
@@ -133,7 +133,8 @@ class RelationalWriter:
                 len(batch.unfit),
                 columns=generation.columns,
             )
-            own.set_state(lease.scope.key, encode_state(batch.state))
+            if batch.state is not None:
+                own.set_state(lease.scope.key, encode_state(batch.state))
             own.save_run(batch.record)
             sql.run(
                 f"INSERT INTO {BATCHES} VALUES (?, ?, ?, ?)",
@@ -429,12 +430,18 @@ def _resumable(state: SyncState | None, target: Target, scope: Scope) -> SyncSta
     return replace(state, resume=None, resume_generation=None)
 
 
-def _info(target: Target) -> TargetInfo:
+def _info(own: OwnTables, target: Target) -> TargetInfo:
     visible = target.find("visible")
     if visible is None:
         return TargetInfo(last_generation=target.last_generation)
+    text = own.state(visible.scope)
     return TargetInfo(
-        visible.scope, visible.label, visible.columns, visible.number, target.last_generation
+        scope=visible.scope,
+        label=visible.label,
+        state=None if text is None else decode_state(text),
+        columns=visible.columns,
+        generation=visible.number,
+        last_generation=target.last_generation,
     )
 
 

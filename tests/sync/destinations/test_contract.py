@@ -588,6 +588,26 @@ def test_a_half_made_generation_that_is_gone_is_not_resumed(run: Run, place: Pla
     assert run.claim().state == replace(state, resume=None, resume_generation=None)
 
 
+def test_a_batch_without_a_state_leaves_it_as_it_is(run: Run, place: Place) -> None:
+    run.load(("a", "Ann", 1))
+    before = run.claim().state
+    run.merge(("b", "Bob", 1), state=None)
+    assert Run(place.open_again()).claim().state == before
+
+
+def test_a_backfill_has_a_state_of_its_own_and_sees_that_of_the_table(
+    run: Run, place: Place
+) -> None:
+    run.load(("a", "Ann", 5))
+    state = run.claim().state
+    backfill = Run(place.open_again(), scope=replace(run.scope, backfill=("1", "3")), owner="b")
+    lease = backfill.claim()
+    assert (lease.state, lease.target.state) == (None, state)
+    backfill.merge(("a", "older", 2), ("b", "Bob", 2), state=SyncState(1, watermark=2))
+    assert place.rows() == [("a", "Ann", 5), ("b", "Bob", 2)]
+    assert run.claim().state == state
+
+
 def test_unfit_rows_are_kept_with_their_reason(run: Run, place: Place) -> None:
     run.load(("a", "Ann", 1))
     receipt = run.commit(unfit=(Unfit('{"id": null}', "`id` is NULL"),))
