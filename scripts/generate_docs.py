@@ -34,7 +34,7 @@ FAMILIES = {
     "API": "The API failed, or could not be used",
     "SNC": "A sync failed (a later version)",
     "TST": "A connector test failed, or cannot run",
-    "PKG": "A package or registry failed (a later version)",
+    "PKG": "A package or registry failed",
     "INT": "Moltler itself failed",
 }
 HELP_WIDTH = 96

@@ -26,11 +26,20 @@ from moltler.vault.tokens import HomeTokens
 if TYPE_CHECKING:
     from moltler.exec.cache import ScanCache
     from moltler.exec.duck import Engine
+    from moltler.flow.http import HttpRequest
+    from moltler.net.client import HttpTransport
+    from moltler.net.settings import NetSettings
+    from moltler.net.web import WebAnswer
     from moltler.ports import Handlers, Transport
     from moltler.sandbox.handler import JavaScriptHandlers
     from moltler.sandbox.room import TestRoom
     from moltler.sandbox.spares import Spares
     from moltler.sandbox.walls import Wall
+    from moltler.session.registries import Consent
+
+_REGISTRY_BYTES = 20_000_001
+_REGISTRY_S = 30.0
+"""For one request to a registry, with its answer."""
 
 
 class SystemClock:
@@ -62,6 +71,7 @@ def open_session(
     log: Callable[[str], None] | None = None,
     echo: Callable[[str], None] | None = None,
     watch: Callable[[Handlers], Handlers] | None = None,
+    ask_consent: Callable[[Consent], bool] | None = None,
     prewarm: bool = False,
 ) -> Session:
     """Open a session as a door wants it.
@@ -72,6 +82,7 @@ def open_session(
         log: Takes what handlers print, a line at a time.
         echo: Takes what PRINT writes; standard output without it.
         watch: Wraps the handlers, as a door does that shows how far a scan is.
+        ask_consent: Asks whoever sits there what a package may do; without it nobody is asked.
         prewarm: Begin to start a runtime process now, while libraries load.
     """
     environ = os.environ  # live: a variable that is set later counts at the next use
@@ -82,6 +93,7 @@ def open_session(
         log=log,
         echo=echo,
         watch=watch,
+        ask_consent=ask_consent,
     )
     if prewarm:
         parts.spares.prewarm()
@@ -103,6 +115,7 @@ class _Parts:
         log: Callable[[str], None] | None,
         echo: Callable[[str], None] | None,
         watch: Callable[[Handlers], Handlers] | None,
+        ask_consent: Callable[[Consent], bool] | None,
     ) -> None:
         self.home = home
         self.environ = environ
@@ -117,6 +130,8 @@ class _Parts:
         self._log = log
         self._echo = echo
         self._watch = watch
+        self.ask_consent = ask_consent
+        self._registries: dict[str, HttpTransport] = {}
         self._loop = LoopThread()
         self._making = threading.RLock()
         self._spares: Spares | None = None
@@ -196,6 +211,9 @@ class _Parts:
             self._runtime.close()
         elif self._spares is not None:
             self._loop.run(self._spares.close())
+        for transport in self._registries.values():
+            self._loop.run(transport.close())
+        self._registries.clear()
         self._loop.close()
         if self._engine is not None:
             self._engine.close()
@@ -237,14 +255,36 @@ class _Parts:
     def open_transport(self, target: ResolvedConnector) -> Transport:
         """Open the network for an instance."""
         from moltler.net.client import HttpTransport
+
+        return HttpTransport(target, settings=self._net_settings())
+
+    def ask_registry(self, target: ResolvedConnector, request: HttpRequest) -> WebAnswer:
+        """Send a request to a registry and read the answer.
+
+        Raises:
+            FetchFailure: There is none.
+        """
+        from moltler.net.client import HttpTransport
+        from moltler.net.web import exchange
+
+        with self._making:
+            transport = self._registries.get(target.name)
+            if transport is None:
+                transport = HttpTransport(target, settings=self._net_settings())
+                self._registries[target.name] = transport
+        return self._loop.run(
+            exchange(transport, request, largest=_REGISTRY_BYTES, limit_s=_REGISTRY_S)
+        )
+
+    def _net_settings(self) -> NetSettings:
         from moltler.net.settings import NetSettings
 
         proxy, ca_file = (self.environ.get(n) for n in ("MOLTLER_PROXY", "MOLTLER_CA_FILE"))
-        settings = NetSettings(
+        return NetSettings(
             proxy=proxy or None,
             ca_file=Path(ca_file) if ca_file else None,
+            max_request_bytes=_REGISTRY_BYTES,
             tokens=self._tokens,
             budget=self.budget,
             contacts=self.contacts,
         )
-        return HttpTransport(target, settings=settings)

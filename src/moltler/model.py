@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from moltler.schema import JsonValue, Schema
 
+LOCAL = "local"
+"""The origin of types that were defined in the home itself."""
 RESERVED_INSTANCE_NAMES = frozenset({"type", "types", "entity", "action"})
 """Words that CREATE CONNECTOR reads as something else."""
 
@@ -119,6 +121,28 @@ class StoredTest:
 
 
 @dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a revision came from."""
+
+    origin: str = LOCAL
+    """``local``, or the registry, address or archive it was installed from."""
+    version: str | None = None
+    sha256: str | None = None
+    """The digest of its archive."""
+    key_id: str | None = None
+    """The identifier of the key that signed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A registered revision that another one has replaced."""
+
+    definition: ConnectorType
+    provenance: Provenance = Provenance()
+    tests: tuple[StoredTest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TypeEntry:
     """A type in the catalog: its draft and its registered revision."""
 
@@ -126,10 +150,16 @@ class TypeEntry:
     registered: ConnectorType | None = None
     revision: int = 0
     """0 while never registered; then counted up by REGISTER."""
-    origin: str = "local"
-    """``local``, or the registry it was installed from."""
-    version: str | None = None
+    provenance: Provenance = Provenance()
+    """Of the registered revision."""
     tests: tuple[StoredTest, ...] = ()
+    previous: Revision | None = None
+    """What ROLLBACK CONNECTOR TYPE brings back."""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its registered revision came from a package."""
+        return self.provenance.origin != LOCAL
 
     @property
     def name(self) -> str:

@@ -19,7 +19,7 @@ from moltler.render.text import error_lines
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "src/moltler/explanations"
 SECTIONS = ["## Why it happens", "## Example", "## What to do"]
-LATER_FAMILIES = {"SNC", "PKG"}
+LATER_FAMILIES = {"SNC"}
 
 # Capitals that are no keywords of the language: abbreviations, SQL, JavaScript and shell.
 NAMES = {

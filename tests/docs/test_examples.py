@@ -79,6 +79,7 @@ BEFORE = {
     "PLN008": SHOP + INSTANCE,
     "PLN009": SEARCH + INSTANCE,
     "PLN011": SHOP + INSTANCE,
+    "PKG006": "",
     "PLN900": "",
     "TST001": "DECLARE results = [{'id': '1'}, {'id': '3'}];".replace("'", '"'),
     "TST004": SHOP + INSTANCE,

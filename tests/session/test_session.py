@@ -204,9 +204,6 @@ def test_opening_and_reading_an_empty_home_writes_nothing(home: Path) -> None:
     "statement",
     [
         "SYNC CONNECTOR s.items TO items",
-        "PACKAGE CONNECTOR TYPE 'shop' VERSION '1.0.0'",
-        "PUBLISH CONNECTOR TYPE 'shop' TO 'marketplace'",
-        "INSTALL CONNECTOR TYPE 'shop' FROM 'marketplace'",
         "CREATE DESTINATION d TYPE 'duckdb'",
     ],
 )

@@ -313,7 +313,7 @@ def test_the_local_destination_is_always_there() -> None:
     ("table", "columns"),
     [
         (show_syncs(), "connector entity target where incremental schedule next_run last_status"),
-        (show_packages(), "type version registry sha256"),
+        (show_packages(Catalog()), "type version registry sha256"),
         (show_tests(Catalog()), "type name tags last_status"),
     ],
 )

@@ -32,7 +32,15 @@ class ReferencePage:
     def sql(self, heading: str) -> str:
         """Give the statements below a heading, verbatim."""
         section = self._section(heading)
-        starts = ("CREATE ", "REGISTER ", "SELECT ", "CONNECTOR_EXEC ", "TEST ", "PACKAGE ")
+        starts = (
+            "CREATE ",
+            "REGISTER ",
+            "SELECT ",
+            "CONNECTOR_EXEC ",
+            "TEST ",
+            "PACKAGE ",
+            "PUBLISH ",
+        )
         first = next(i for i, line in enumerate(section) if line.startswith(starts))
         last = max(i for i, line in enumerate(section) if line.rstrip().endswith(";"))
         return "\n".join(section[first : last + 1]) + "\n"

@@ -12,6 +12,8 @@ from moltler.model import (
     Connector,
     ConnectorType,
     Entity,
+    Provenance,
+    Revision,
     StoredTest,
     TypeEntry,
 )
@@ -225,7 +227,40 @@ class Catalog:
         entry = self.type(name, span)
         if entry.registered == entry.draft:
             return self
-        return self._with_type(replace(entry, registered=entry.draft, revision=entry.revision + 1))
+        return self._with_type(_revised(entry, entry.draft, Provenance(), entry.tests))
+
+    def install(
+        self, definition: ConnectorType, provenance: Provenance, tests: tuple[StoredTest, ...]
+    ) -> Catalog:
+        """Give the catalog with a type as a package defines it, registered at once.
+
+        The revision that it replaces is kept for `rollback`; instances must have been checked.
+        """
+        entry = self.find_type(definition.name)
+        if entry is None:
+            entry = TypeEntry(definition)
+        definition = replace(definition, name=entry.name)
+        if entry.registered == definition == entry.draft and entry.provenance == provenance:
+            return self
+        return self._with_type(_revised(entry, definition, provenance, tests))
+
+    def rollback(self, name: str, span: Span | None = None) -> Catalog:
+        """Give the catalog with the revision that was replaced last, as a new one.
+
+        Raises:
+            LookupFailed: CAT008, no such type, or it has no earlier revision.
+        """
+        entry = self.type(name, span)
+        previous = entry.previous
+        if previous is None:
+            raise LookupFailed(
+                "CAT008",
+                f"connector type `{entry.name}` has no earlier revision",
+                hint="one is kept by each upgrade, and used up by ROLLBACK",
+                span=span,
+            )
+        entry = _revised(entry, previous.definition, previous.provenance, previous.tests)
+        return self._with_type(replace(entry, previous=None))
 
     def drop_type(
         self,
@@ -432,6 +467,24 @@ class Catalog:
             connectors={**self.connectors, connector.name.lower(): placed},
             serial=serial,
         )
+
+
+def _revised(
+    entry: TypeEntry,
+    definition: ConnectorType,
+    provenance: Provenance,
+    tests: tuple[StoredTest, ...],
+) -> TypeEntry:
+    before = entry.registered
+    return replace(
+        entry,
+        draft=definition,
+        registered=definition,
+        revision=entry.revision + 1,
+        provenance=provenance,
+        tests=tests,
+        previous=None if before is None else Revision(before, entry.provenance, entry.tests),
+    )
 
 
 def taken(what: str, span: Span | None) -> LookupFailed:

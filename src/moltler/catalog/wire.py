@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from moltler.model import (
+    LOCAL,
     Action,
     Connector,
     ConnectorType,
@@ -15,7 +16,9 @@ from moltler.model import (
     EnvReference,
     FilterClaim,
     Handler,
+    Provenance,
     PushDown,
+    Revision,
     StoredTest,
     TypeEntry,
 )
@@ -95,13 +98,22 @@ class _Type(msgspec.Struct, frozen=True, omit_defaults=True):
     actions: tuple[_Action, ...] = ()
 
 
+class _Revision(msgspec.Struct, frozen=True, omit_defaults=True):
+    definition: _Type
+    provenance: Provenance = Provenance()
+    tests: tuple[StoredTest, ...] = ()
+
+
 class _TypeEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     draft: _Type
     registered: _Type | None = None
     revision: int = 0
-    origin: str = "local"
+    origin: str = LOCAL
     version: str | None = None
     tests: tuple[StoredTest, ...] = ()
+    sha256: str | None = None
+    key_id: str | None = None
+    previous: _Revision | None = None
 
 
 class _Connector(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -121,15 +133,20 @@ class BadRecord(ValueError):  # noqa: N818 - tells the store what is damaged
 
 def encode_type(entry: TypeEntry) -> bytes:
     """Give a type as JSON."""
-    registered = entry.registered
+    registered, previous = entry.registered, entry.previous
     return msgspec.json.encode(
         _TypeEntry(
             _pack_type(entry.draft),
             None if registered is None else _pack_type(registered),
             entry.revision,
-            entry.origin,
-            entry.version,
+            entry.provenance.origin,
+            entry.provenance.version,
             entry.tests,
+            entry.provenance.sha256,
+            entry.provenance.key_id,
+            None
+            if previous is None
+            else _Revision(_pack_type(previous.definition), previous.provenance, previous.tests),
         )
     )
 
@@ -141,14 +158,16 @@ def decode_type(body: bytes) -> TypeEntry:
         BadRecord: It did not write this.
     """
     row = _decode(body, _TypeEntry)
-    registered = row.registered
+    registered, previous = row.registered, row.previous
     return TypeEntry(
         _unpack_type(row.draft),
         None if registered is None else _unpack_type(registered),
         row.revision,
-        row.origin,
-        row.version,
+        Provenance(row.origin, row.version, row.sha256, row.key_id),
         row.tests,
+        None
+        if previous is None
+        else Revision(_unpack_type(previous.definition), previous.provenance, previous.tests),
     )
 
 

@@ -21,6 +21,13 @@ COMMANDS = {
     "prove": "Put the claims of a connector's PUSHDOWN to the test.",
     "new": "Write the files of a new connector.",
     "shell": "Type statements, with completion and history.",
+    "package": "Pack a connector type into an archive.",
+    "publish": "Send a packaged connector to a registry.",
+    "install": "Install a connector from a registry, an address or an archive.",
+    "upgrade": "Bring an installed connector to a newer version.",
+    "search": "Look for connectors in registries.",
+    "registry": "Say where packages come from: add, list, rm, serve.",
+    "keys": "Sign packages, and say whose signatures you trust: generate, list, trust.",
     "secrets": "Store credentials: set, list, rm.",
     "fmt": "Lay scripts out canonically.",
     "lint": "Check connectors for practices that hurt later.",
@@ -31,8 +38,7 @@ COMMANDS = {
 """Name and summary; the command itself is ``cli.<name>.command``."""
 
 LATER = frozenset({
-    "sync", "package", "publish", "install", "upgrade", "search", "registry", "keys",
-    "serve", "mcp",
+    "sync", "serve", "mcp",
 })  # fmt: skip
 """Commands of the specification that this version does not have yet."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from moltler.cli.output import Printer
     from moltler.cli.progress import Progress
     from moltler.errors import Source
+    from moltler.session.registries import Consent
     from moltler.session.session import Session
 
 _PROGRESS = "moltler.progress"
@@ -32,11 +33,17 @@ class Erasable(Protocol):
         ...
 
 
-def open_session(context: click.Context, *, prewarm: bool = False) -> Session:
+def open_session(
+    context: click.Context,
+    *,
+    ask_consent: Callable[[Consent], bool] | None = None,
+    prewarm: bool = False,
+) -> Session:
     """Open a session; it is closed when the command ends, also by an interrupt.
 
     Args:
         context: Of the running command.
+        ask_consent: Asks what a package may do; without it nobody is asked.
         prewarm: Start a runtime process now, so that it gets ready while libraries load.
     """
     from moltler.compose import open_session as compose
@@ -49,6 +56,7 @@ def open_session(context: click.Context, *, prewarm: bool = False) -> Session:
         # Programs that read JSON must find nothing else on stdout.
         echo=_line_writer(context, on_stderr=settings.json),
         watch=lambda handlers: _progress(context).watch(handlers) if _on_terminal() else handlers,
+        ask_consent=ask_consent,
         prewarm=prewarm,
     )
     return context.with_resource(session)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from moltler.catalog.arguments import GivenArgument
 from moltler.errors import MoltlerError, ParseError, Source
+from moltler.exec.evaluate import Environment
 from moltler.exec.scope import Scope
 from moltler.flow.result import ActionResult, Column, Done, Outcome, Table
 from moltler.lang import ast
@@ -17,13 +18,14 @@ from moltler.session.names import statement_name
 from moltler.session.placing import ExplainedStream, place
 from moltler.session.script import run
 from moltler.session.services import SecretVault, Services
-from moltler.session.statements import StatementRunner, TestStatement
+from moltler.session.statements import Delivery, StatementRunner, TestStatement
 
 if TYPE_CHECKING:
     import types
 
     from moltler.exec.proof import EntityProof
     from moltler.exec.result import Result
+    from moltler.session.desk import PackageDesk
     from moltler.session.diagnosis import Check
     from moltler.session.testing import TestCollection
     from moltler.testing.report import TestReport
@@ -43,6 +45,11 @@ _CHANGING = (
     | ast.SetEnabled
     | ast.DropConnector
     | ast.ExecStatement
+    | ast.Package
+    | ast.Publish
+    | ast.Install
+    | ast.Upgrade
+    | ast.PackageAdmin
 )
 
 
@@ -186,7 +193,7 @@ class Session:
                 error.add_note("took effect before: " + ", ".join(effects))
 
         try:
-            door = StatementRunner(services, values, self._run_tests)
+            door = StatementRunner(services, values, self._run_tests, self._deliver)
             for statement, outcome in run(script.statements, scope, door):
                 yield statement, self._explained(outcome, statement, explain)
                 if isinstance(statement, _CHANGING):
@@ -222,12 +229,25 @@ class Session:
 
         return run_statement(statement, self._services)
 
+    def _deliver(self, statement: Delivery, environment: Environment) -> Table | Done:
+        from moltler.session.delivery import deliver
+
+        return deliver(statement, self._services, environment)
+
     # ── about it ─────────────────────────────────────────────────────────────────────────────
 
     @property
     def home(self) -> Path:
         """The folder with catalog, secrets and data."""
         return self._services.home
+
+    @property
+    def packages(self) -> PackageDesk:
+        """Registries, keys and searches."""
+        from moltler.session.desk import PackageDesk
+        from moltler.session.registries import host_of
+
+        return PackageDesk(host_of(self._services, "packages"))
 
     @property
     def secrets(self) -> SecretVault:

@@ -258,9 +258,15 @@ def show_syncs() -> Table:
     return Table(_SYNCS, ())
 
 
-def show_packages() -> Table:
+def show_packages(catalog: Catalog) -> Table:
     """List the installed packages."""
-    return Table(_PACKAGES, ())
+    entries = sorted(catalog.types.values(), key=lambda t: t.name.lower())
+    rows = (
+        (e.name, e.provenance.version, e.provenance.origin, e.provenance.sha256)
+        for e in entries
+        if e.is_installed
+    )
+    return Table(_PACKAGES, tuple(rows))
 
 
 def show_tests(catalog: Catalog, type_name: QuotedName | None = None) -> Table:
@@ -301,8 +307,8 @@ def _type_cells(catalog: Catalog, entry: TypeEntry) -> _Cells:
         entry.name,
         entry.revision or None,
         draft,
-        entry.version,
-        entry.origin,
+        entry.provenance.version,
+        entry.provenance.origin,
         len(catalog.instances_of(entry.name)),
         _shown_form(entry).description,
     )

@@ -35,20 +35,10 @@ from moltler.vault.lookup import lookup_secret
 if TYPE_CHECKING:
     from moltler.exec.run import SelectRows
 
-LATER = (
-    ast.Sync
-    | ast.RollbackSync
-    | ast.DropSchedule
-    | ast.CreateDestination
-    | ast.DropDestination
-    | ast.Package
-    | ast.Publish
-    | ast.Install
-    | ast.Upgrade
-    | ast.PackageAdmin
-)
+LATER = ast.Sync | ast.RollbackSync | ast.DropSchedule | ast.CreateDestination | ast.DropDestination
 """Statements of the language that this version reads and formats, and does not run yet."""
 
+Delivery = ast.Package | ast.Publish | ast.Install | ast.Upgrade | ast.PackageAdmin
 TestStatement = ast.TestDefinition | ast.RunTest | ast.RunTests
 
 
@@ -65,6 +55,8 @@ class StatementRunner:
     values: BoundValues
     run_tests: Callable[[TestStatement], Table] | None = None
     """Runs tests; a test itself runs none."""
+    deliver: Callable[[Delivery, Environment], Table | Done] | None = None
+    """Runs statements about packages; a test runs none."""
     _warnings: list[Warning] = field(default_factory=list[Warning])
 
     # ── what scripts ask for ─────────────────────────────────────────────────────────────────
@@ -158,6 +150,10 @@ class StatementRunner:
                 return Done(*statement_name(statement))
             case ast.Describe():
                 return show.describe(self._catalog(), statement.path, statement.path_span)
+            case ast.Package() | ast.Publish() | ast.Install() | ast.Upgrade() | ast.PackageAdmin():
+                if self.deliver is None:
+                    raise not_supported(statement, f"{statement_name(statement)[0]} in a test")
+                return self.deliver(statement, self.environment(scope))
             case _:
                 if isinstance(statement, LATER):
                     raise not_supported(statement)
@@ -192,7 +188,7 @@ class StatementRunner:
             case "SYNCS":
                 return show.show_syncs()
             case "PACKAGES":
-                return show.show_packages()
+                return show.show_packages(self._catalog())
             case "CACHE":
                 return show.show_cache(self.services.cache.rows())
             case _:

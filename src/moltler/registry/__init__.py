@@ -1,0 +1,1 @@
+"""Packages and registries: archives that anybody can check, on static files."""

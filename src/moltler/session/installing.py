@@ -1,0 +1,428 @@
+"""INSTALL, UPGRADE, ROLLBACK and UNINSTALL: what a home takes in, and agrees to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+from moltler.catalog.catalog import Catalog
+from moltler.catalog.config import fits
+from moltler.catalog.home import create_home
+from moltler.errors import (
+    DefinitionError,
+    LookupFailed,
+    PackageError,
+    ParseError,
+    Problem,
+    Span,
+)
+from moltler.exec.evaluate import Environment
+from moltler.flow.http import FetchFailure, HttpRequest
+from moltler.flow.result import Column, Done, Table
+from moltler.flow.scan import Warning
+from moltler.lang import ast
+from moltler.model import ConnectorType, Provenance, TypeEntry
+from moltler.registry.archive import LARGEST
+from moltler.registry.book import Book, Configured
+from moltler.registry.index import Registry, fetch
+from moltler.registry.manifest import Permissions, permissions_of, secrets_of
+from moltler.registry.package import Package, open_package
+from moltler.registry.records import VersionRecord
+from moltler.registry.remote import target_of
+from moltler.registry.resolve import needed, plan, unmet
+from moltler.registry.semver import ANY, BadVersion, Range, Version, parse_range, parse_version
+from moltler.session.evidence import lay_out
+from moltler.session.names import statement_name
+from moltler.session.registries import (
+    Consent,
+    HomeServices,
+    book_of,
+    is_address,
+    is_consenting,
+    open_registry,
+    read_settings,
+)
+
+_INSTALLED = tuple(
+    Column(name, "string")
+    for name in (
+        "type", "version", "registry", "sha256", "hosts", "exposed_secrets", "write_actions",
+        "secrets",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A package that is about to be installed."""
+
+    package: Package
+    definition: ConnectorType
+    origin: str
+    record: VersionRecord | None = None
+    """What a registry says about it."""
+
+    @property
+    def name(self) -> str:
+        """Its type."""
+        return self.package.manifest.name
+
+
+# ── statements ───────────────────────────────────────────────────────────────────────────────
+
+
+def install_type(statement: ast.Install, services: HomeServices, environment: Environment) -> Table:
+    """Take a type in from a registry, an address or an archive.
+
+    Raises:
+        MoltlerError: PKG002, PKG006 to PKG010; CAT003, it is defined here; DEF008.
+    """
+    settings = read_settings(statement.settings, ("consent",), environment)
+    wanted = _range(statement.version, statement.span)
+    name, span = str(statement.type_name), statement.type_name.span
+    source = cast("str", statement.source)
+    incoming = _from_source(name, wanted, source, services)
+    catalog = services.catalog.load()
+    for item in incoming:
+        there = catalog.find_type(item.name)
+        if there is not None and not there.is_installed and not statement.or_replace:
+            raise LookupFailed(
+                "CAT003",
+                f"connector type `{there.name}` is defined in this home",
+                hint=f"INSTALL OR REPLACE CONNECTOR TYPE '{there.name}' takes its place",
+                span=span,
+            )
+    return _take_in(incoming, services, consents=is_consenting(settings), verb="install")
+
+
+def upgrade_type(statement: ast.Upgrade, services: HomeServices, environment: Environment) -> Table:
+    """Bring an installed type to a newer version.
+
+    Raises:
+        MoltlerError: As `install_type`; CAT008, it is not installed.
+    """
+    settings = read_settings(statement.settings, ("consent",), environment)
+    wanted = _range(statement.version, statement.span)
+    entry = _installed(str(statement.type_name), services, statement.type_name.span)
+    origin = entry.provenance.origin
+    if book_of(services).load().find(origin) is None:
+        raise PackageError(
+            "PKG006",
+            f"`{entry.name}` was installed from `{origin}`, which is no configured registry",
+            hint=f"install the newer one: INSTALL CONNECTOR TYPE '{entry.name}' FROM '…'",
+            span=statement.span,
+        )
+    incoming = _from_source(entry.name, wanted, origin, services)
+    newest, now = incoming[-1].package.version, _version_of(entry)
+    if statement.version is None and now is not None and newest < now:
+        incoming = ()  # what is there was yanked, or is a prerelease
+    return _take_in(incoming, services, consents=is_consenting(settings), verb="upgrade")
+
+
+def rollback_type(statement: ast.PackageAdmin, services: HomeServices) -> Done:
+    """Bring the revision back that was replaced last.
+
+    Raises:
+        MoltlerError: CAT008, there is none; DEF008, instances do not fit it.
+    """
+    name, span = str(statement.type_name), statement.type_name.span
+
+    def change(catalog: Catalog) -> Catalog:
+        previous = catalog.type(name, span).previous
+        if previous is not None:
+            _check_instances(catalog, previous.definition)
+        return catalog.rollback(name, span)
+
+    entry = services.catalog.update(change).type(name)
+    words, shown = statement_name(statement)
+    version = entry.provenance.version
+    message = f"revision {entry.revision} is that of version {version}" if version else None
+    return Done(words, shown, message)
+
+
+def uninstall_type(statement: ast.PackageAdmin, services: HomeServices) -> Done:
+    """Remove an installed type.
+
+    Raises:
+        MoltlerError: CAT008, it is not installed; CAT011, it has instances.
+    """
+    entry = _installed(str(statement.type_name), services, statement.type_name.span)
+    services.catalog.update(lambda c: c.drop_type(entry.name, span=statement.type_name.span))
+
+    def unpinned(book: Book) -> Book:
+        pins = {n: k for n, k in book.pins.items() if n != entry.name.lower()}
+        return msgspec.structs.replace(book, pins=pins)
+
+    book_of(services).update(unpinned)
+    return Done(*statement_name(statement))
+
+
+def _installed(name: str, services: HomeServices, span: Span) -> TypeEntry:
+    entry = services.catalog.load().type(name, span)
+    if not entry.is_installed:
+        raise LookupFailed(
+            "CAT008",
+            f"connector type `{entry.name}` was defined here, not installed",
+            hint=f"DROP CONNECTOR TYPE '{entry.name}' removes it",
+            span=span,
+        )
+    return entry
+
+
+def _range(text: str | None, span: Span) -> Range:
+    try:
+        return ANY if text is None else parse_range(text)
+    except BadVersion as error:
+        raise ParseError(
+            "SYN006", str(error), hint="write '1.2.0', '^1.2', '~1.2' or '>=1,<2'", span=span
+        ) from error
+
+
+def _version_of(entry: TypeEntry | None) -> Version | None:
+    if entry is None or not entry.is_installed or entry.provenance.version is None:
+        return None
+    return parse_version(entry.provenance.version)
+
+
+# ── sources ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _from_source(
+    name: str, wanted: Range, source: str, services: HomeServices
+) -> tuple[Incoming, ...]:
+    """Get a package and what it requires, each fully checked."""
+    if is_address(source) or "/" in source or source.endswith(".tgz"):
+        content = _download(source, services) if is_address(source) else _file(source)
+        package = open_package(content, name=name)
+        _check_fit(package, wanted, services)
+        return (_incoming(package, source, None),)
+    configured, registry = open_registry(source, services)
+    catalog = services.catalog.load()
+    chosen = plan(name, wanted, registry, lambda n: _version_of(catalog.find_type(n)))
+    found: list[Incoming] = []
+    for choice in chosen:
+        package = fetch(registry, choice.name, choice.version)
+        _check_signer(package, configured, services, registry)
+        found.append(_incoming(package, configured.name, choice.version))
+    return tuple(found)
+
+
+def _incoming(package: Package, origin: str, record: VersionRecord | None) -> Incoming:
+    # Handlers were compiled when it was packed; compiling them again would start a runtime.
+    return Incoming(package, package.definition(lambda _handler, _entry: ()), origin, record)
+
+
+def _file(source: str) -> bytes:
+    try:
+        with Path(source).open("rb") as file:
+            return file.read(LARGEST + 1)
+    except OSError as error:
+        raise PackageError(
+            "PKG007", f"cannot read `{source}`: {error.strerror}", hint="check the path"
+        ) from error
+
+
+def _download(source: str, services: HomeServices) -> bytes:
+    try:
+        host = urlsplit(source).netloc
+        target = target_of(Configured(host, source), None)
+        answer = services.ask_registry(target, HttpRequest("GET", source))
+    except FetchFailure as error:
+        raise PackageError(
+            "PKG007", f"cannot get `{source}`: {error}", hint=error.hint or "check the address"
+        ) from error
+    if answer.status != 200:
+        raise PackageError(
+            "PKG007", f"cannot get `{source}`: status {answer.status}", hint="check the address"
+        )
+    return answer.body
+
+
+def _check_fit(package: Package, wanted: Range, services: HomeServices) -> None:
+    """Hold an archive without a registry to what resolution would have looked at."""
+    if not wanted.allows(package.version):
+        raise PackageError(
+            "PKG008",
+            f"the archive has version {package.version}, which is not in {wanted}",
+            hint="leave VERSION out, or get another archive",
+        )
+    why = unmet(package.manifest.requires)
+    if why is not None:
+        raise PackageError(
+            "PKG008", f"`{package.root}` does not fit: {why}", hint="upgrade Moltler"
+        )
+    catalog = services.catalog.load()
+    for name, range_ in needed(package.manifest.requires).items():
+        there = _version_of(catalog.find_type(name))
+        if there is None or not range_.allows(there):
+            raise PackageError(
+                "PKG008",
+                f"`{package.root}` requires `{name}` {range_}, which is not installed",
+                hint=f"install it first: INSTALL CONNECTOR TYPE '{name}' FROM '…'",
+            )
+
+
+def _check_signer(
+    package: Package, configured: Configured, services: HomeServices, registry: Registry
+) -> None:
+    book = book_of(services).load()
+    key = package.key
+    if configured.require_signature and (key is None or not book.trusts(key)):
+        what = "is not signed" if key is None else f"is signed by `{key.name}` ({key.id})"
+        raise PackageError(
+            "PKG002",
+            f"`{package.root}` {what}, and `{configured.name}` wants a trusted signature",
+            hint="get the publisher's key from the publisher and run `moltler keys trust FILE`",
+        )
+    pinned = book.pins.get(package.manifest.name.lower())
+    if pinned is not None and (key is None or key.id != pinned):
+        what = "is not signed" if key is None else f"is signed with {key.id}"
+        raise PackageError(
+            "PKG002",
+            f"`{package.root}` from `{registry.where}` {what}, and what is installed with {pinned}",
+            hint="ask the publisher whether the key changed; UNINSTALL forgets the old one",
+        )
+
+
+# ── taking in ────────────────────────────────────────────────────────────────────────────────
+
+
+def _take_in(
+    incoming: tuple[Incoming, ...],
+    services: HomeServices,
+    *,
+    consents: bool,
+    verb: str,
+) -> Table:
+    catalog = services.catalog.load()
+    for item in incoming:
+        _check_instances(catalog, item.definition)
+        _agree(item, catalog.find_type(item.name), services, consents=consents, verb=verb)
+    kept = [(item, _kept_tests(item.package, services)) for item in incoming]
+
+    def change(catalog: Catalog) -> Catalog:
+        for item, tests in kept:
+            _check_instances(catalog, item.definition)
+            key = item.package.key
+            provenance = Provenance(
+                item.origin,
+                item.package.manifest.version,
+                item.package.sha256,
+                None if key is None else key.id,
+            )
+            catalog = catalog.install(item.definition, provenance, tests)
+        return catalog
+
+    services.catalog.update(change)
+    _pin(incoming, services)
+    rows = tuple(_row(item) for item in incoming)
+    warnings = tuple(w for item in incoming for w in _warnings(item, services))
+    return Table(_INSTALLED, rows, warnings)
+
+
+def _check_instances(catalog: Catalog, definition: ConnectorType) -> None:
+    instances = catalog.instances_of(definition.name)
+    unfit = [p for i in instances for p in fits(i, definition)]
+    if unfit:
+        names = ", ".join(f"`{i.name}`" for i in instances if fits(i, definition))
+        head = Problem(
+            "DEF008",
+            f"connectors do not fit the new version of `{definition.name}`: {names}",
+            "change them with ALTER CONNECTOR first; nothing was changed",
+        )
+        raise DefinitionError.of((head, *unfit))
+
+
+def _agree(
+    item: Incoming,
+    there: TypeEntry | None,
+    services: HomeServices,
+    *,
+    consents: bool,
+    verb: str,
+) -> None:
+    """Have more permissions than before agreed to."""
+    before = Permissions()
+    is_update = there is not None and there.registered is not None and there.is_installed
+    if there is not None and there.registered is not None and there.is_installed:
+        before = permissions_of(there.registered)
+    more = item.package.manifest.permissions.beyond(before)
+    if more.is_empty or consents:
+        return
+    title = f"{verb} {item.package.root} from {item.origin}"
+    if services.ask_consent is not None:
+        if services.ask_consent(Consent(title, more.lines())):
+            return
+    elif not is_update and not more.exposed_secrets:
+        # Typed out, with the source named: what it may do is in the result.
+        return
+    what = "more than before" if is_update else "to"
+    listed = "".join(f"\n  {line}" for line in more.lines())
+    raise PackageError(
+        "PKG009",
+        f"`{item.package.root}` wants {what}:{listed}",
+        hint="read what is new, then add WITH consent = TRUE; nothing was changed",
+    )
+
+
+def _kept_tests(package: Package, services: HomeServices):  # noqa: ANN202 - StoredTests
+    folder = create_home(services.home) / "packages" / "installed"
+    try:
+        return lay_out(package, folder)
+    except OSError as error:
+        raise LookupFailed(
+            "CAT010",
+            f"cannot write `{folder}` ({error.strerror})",
+            hint="check free space, owner and permissions of the home",
+        ) from error
+
+
+def _pin(incoming: tuple[Incoming, ...], services: HomeServices) -> None:
+    signed = {i.name.lower(): i.package.key.id for i in incoming if i.package.key is not None}
+    if signed:
+        book_of(services).update(
+            lambda book: msgspec.structs.replace(book, pins={**book.pins, **signed})
+        )
+
+
+def _row(item: Incoming) -> tuple[object, ...]:
+    manifest = item.package.manifest
+    permissions = manifest.permissions
+    exposed = (f"{e.property} ({e.reason})" for e in permissions.exposed_secrets)
+    return (
+        manifest.name,
+        manifest.version,
+        item.origin,
+        item.package.sha256,
+        ", ".join(permissions.hosts) or None,
+        ", ".join(exposed) or None,
+        ", ".join(permissions.write_actions) or None,
+        ", ".join(secrets_of(item.definition)) or None,
+    )
+
+
+def _warnings(item: Incoming, services: HomeServices) -> list[Warning]:
+    found: list[Warning] = []
+    key, record, name = item.package.key, item.record, item.name
+    if key is None:
+        found.append(Warning("unsigned", f"`{item.package.root}` is not signed", name))
+    elif not book_of(services).load().trusts(key):
+        found.append(
+            Warning(
+                "unknown_signer",
+                f"`{item.package.root}` is signed by `{key.name}` ({key.id}), whom you have not"
+                " said to trust; later versions must have the same key",
+                name,
+            )
+        )
+    if record is not None and record.yanked:
+        why = f": {record.yank_reason}" if record.yank_reason else ""
+        found.append(Warning("yanked", f"`{item.package.root}` was withdrawn{why}", name))
+    if record is not None and record.deprecated:
+        message = f"`{item.package.root}` is deprecated: {record.deprecated}"
+        found.append(Warning("deprecated", message, name))
+    return found
