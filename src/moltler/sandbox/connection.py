@@ -91,7 +91,7 @@ class Connection(asyncio.BufferedProtocol):
         """Hand out every frame that is complete now."""
         if self._is_bad:
             return
-        started = time.monotonic()
+        started = time.thread_time()
         try:
             if self._large is None:
                 self._end += nbytes
@@ -126,7 +126,8 @@ class Connection(asyncio.BufferedProtocol):
         now = time.monotonic()
         if now > self._window_end:
             self._window_end, self._spent_s = now + _WINDOW_S, 0.0
-        self._spent_s += now - started
+        # On a busy machine we may stand still for longer than that, which is not its doing.
+        self._spent_s += time.thread_time() - started
         if self._spent_s > _SHARE_S and not self._is_resting and self._transport is not None:
             # Others must not wait for us because this one has so much to say.
             self._is_resting = True

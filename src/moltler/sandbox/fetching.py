@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -138,6 +138,7 @@ class _Exchange:
         self._send = send
         self._drained = drained
         self._transport = transport
+        self._is_handed_over = False
 
     def cancel(self) -> None:
         if self.task is not None:
@@ -169,68 +170,81 @@ class _Exchange:
             self._call.server_time = _date_of(response)
         if watch and self._request.is_write:
             watch.answered()
-        body = _Pieces(response.body)
         try:
-            await self._answer(response, body)
+            await self._answer(response)
         finally:
-            await body.close()
+            close = getattr(response.body, "aclose", None)
+            if close is not None:
+                await close()
 
-    async def _answer(self, response: HttpResponse, body: _Pieces) -> None:
-        start = bytearray()
-        whole = False
+    async def _answer(self, response: HttpResponse) -> None:
+        """Hand over head and body in one; the head alone once patience or the room is over."""
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(_PATIENCE_S, self._hand_over, response)
+        pieces: list[bytes] = []
+        size = 0
+        has_ended = False
         failure: FetchFailure | None = None
-        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
         try:
-            while len(start) <= WHOLE_BODY:
-                piece = await body.next(deadline)
-                if piece is None:
-                    break
+            while size <= WHOLE_BODY and not self._is_handed_over:
+                piece = await anext(response.body, b"")
                 if not piece:
-                    whole = True
+                    has_ended = True
                     break
-                start += piece
+                pieces.append(piece)
+                size += len(piece)
         except FetchFailure as early_end:
             failure = early_end
-        await self._drained()
-        self._send(
-            Kind.REPLY,
-            self._id,
-            *with_body(
-                {
-                    "status": response.status,
-                    "status_text": _NOT_A_PHRASE.sub("", response.status_text),
-                    "headers": response.headers,
-                    "url": response.url,
-                    "redirected": response.redirected,
-                    "whole": whole,
-                },
-                bytes(start) if whole else b"",
-            ),
-        )
-        if not whole:
-            await self._stream(start, body, failure)
+        finally:
+            patience.cancel()
+        if not self._is_handed_over:
+            await self._drained()
+            self._hand_over(response, pieces if has_ended else None)
+            if has_ended:
+                return
+        await self._stream(bytearray().join(pieces), response.body, failure, has_ended=has_ended)
 
-    async def _stream(self, rest: bytearray, body: _Pieces, failure: FetchFailure | None) -> None:
+    def _hand_over(self, response: HttpResponse, pieces: Sequence[bytes] | None = None) -> None:
+        self._is_handed_over = True
+        head, _ = with_body(
+            {
+                "status": response.status,
+                "status_text": _NOT_A_PHRASE.sub("", response.status_text),
+                "headers": response.headers,
+                "url": response.url,
+                "redirected": response.redirected,
+                "whole": pieces is not None,
+            }
+        )
+        self._send(Kind.REPLY, self._id, head, *(pieces or ()))
+
+    async def _stream(
+        self,
+        rest: bytearray,
+        body: AsyncIterator[bytes],
+        failure: FetchFailure | None,
+        *,
+        has_ended: bool,
+    ) -> None:
         while True:
             await self.pulls.wait()
             self.pulls.clear()
             await self._drained()
-            if not rest and failure is None:
+            if not rest and not has_ended and failure is None:
                 try:
-                    piece = await body.next(None)
+                    rest += await anext(body, b"")
+                    has_ended = not rest
                 except FetchFailure as early_end:
                     failure = early_end
-                else:
-                    if not piece:
-                        self._send(Kind.CHUNK, self._id, _END)
-                        return
-                    rest += piece
             if rest:
                 self._send(Kind.CHUNK, self._id, _DATA, bytes(rest[:BODY_PIECE]))
                 del rest[:BODY_PIECE]
             elif failure is not None:
                 self._lose()
                 self._send(Kind.CHUNK, self._id, _FAILED, encode_json(self._described(failure)))
+                return
+            else:
+                self._send(Kind.CHUNK, self._id, _END)
                 return
 
     def _lose(self) -> None:
@@ -254,39 +268,3 @@ def _date_of(response: HttpResponse) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return moment.astimezone(UTC) if moment is not None and moment.tzinfo else None
-
-
-class _Pieces:
-    """A body that can be asked for its next piece with a time limit, and loses nothing by it."""
-
-    def __init__(self, body: AsyncIterator[bytes]) -> None:
-        self._body = body
-        self._next: asyncio.Task[bytes] | None = None
-
-    async def next(self, deadline: float | None) -> bytes | None:
-        """Give the next piece, ``b""`` at the end, or ``None`` if it takes too long."""
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_task(self._read())
-        if deadline is not None:
-            left = deadline - asyncio.get_running_loop().time()
-            await asyncio.wait({self._next}, timeout=max(left, 0))
-            if not self._next.done():
-                return None
-        task = self._next
-        piece = await asyncio.shield(task)
-        self._next = None
-        return piece
-
-    async def close(self) -> None:
-        """Release the connection."""
-        if self._next is not None:
-            self._next.cancel()
-            await asyncio.wait({self._next})
-            if not self._next.cancelled():
-                self._next.exception()  # seen, or asyncio would complain
-        close = getattr(self._body, "aclose", None)
-        if close is not None:
-            await close()
-
-    async def _read(self) -> bytes:
-        return await anext(self._body, b"")

@@ -181,7 +181,10 @@ class Stream:
         if call.is_over or child is None or turn is None or instance is None:
             return
         buffered = len(call.news)
-        wanted = WINDOWS[min(self._pulls, len(WINDOWS)) - 1] - call.credit - buffered
+        window = WINDOWS[min(self._pulls, len(WINDOWS)) - 1]
+        wanted = window - call.credit - buffered
+        if 2 * wanted < window:
+            return  # there is enough on its way; a frame for each page would cost both sides
         cap = self._limits.max_pages
         if cap is not None:
             wanted = min(wanted, cap - self._counted - call.credit - buffered)

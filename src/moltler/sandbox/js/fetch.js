@@ -246,7 +246,7 @@ export function onReply(id, payload) {
   const { status } = head;
   let body = null;
   if (head.whole) {
-    if (!NO_BODY.has(status)) body = payload.slice(4 + length);
+    if (!NO_BODY.has(status)) body = payload.subarray(4 + length); // a Response copies it
     close(exchange);
   } else {
     settle(exchange);
