@@ -102,8 +102,7 @@ export async function findImport(source, entry) {
   return null;
 }
 
-const DEFAULT =
-  /\bexport\b(?=(?:\s|\/\*[^]*?\*\/|\/\/.*)*(?:default\b|\{[^}]*\bdefault\b))/g;
+const DEFAULT = /\bexport\b(?=(?:\s|\/\*[^]*?\*\/|\/\/.*)*(?:default\b|\{[^}]*\bdefault\b))/g;
 
 // Finds an `export default`: with a second one the text does not compile.
 async function defaultExport(source, entry) {
