@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check lint types house docs bench fuzz fmt lock clean
+.PHONY: help quickstart test hostile check lint types house docs bench fuzz fmt lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -21,6 +21,9 @@ quickstart: $(READY) ## Create the environment and take the tour on an embedded 
 
 test: $(READY) ## Run the whole test suite.
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+hostile: $(READY) ## Attack the sandbox, its neighbours and its secrets, with the heavy attacks as well.
+	$(BIN)/python -m pytest -m hostile -n 2 --dist worksteal tests
 
 lint: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks scripts

@@ -18,9 +18,10 @@ from moltler.loop import LoopThread
 from moltler.model import Action, Entity, Handler
 from moltler.net.client import HttpTransport
 from moltler.net.settings import NetSettings
-from moltler.sandbox.child import Times
 from moltler.sandbox.handler import JavaScriptHandlers
 from moltler.sandbox.pages import JavaScriptPages
+from moltler.sandbox.program import Program, Times
+from moltler.sandbox.program import runtime as deno_program
 from moltler.sandbox.room import TestRoom
 from moltler.sandbox.runtime import OpenTransport
 from moltler.sandbox.runtime import Runtime as AnyHandlers
@@ -146,14 +147,14 @@ def open_http(target: ResolvedConnector) -> HttpTransport:
 
 
 @contextmanager
-def runtime_of(times: Times | None = None) -> Generator[Runtime]:
+def runtime_of(times: Times | None = None, program: Program = deno_program) -> Generator[Runtime]:
     """Start a runtime of its own."""
     loop, log = LoopThread(), list[str]()
     handlers = JavaScriptHandlers(
         loop,
         open_http,
         log=log.append,
-        spares=Spares(loop, times=times),
+        spares=Spares(loop, times=times, program=program),
     )
     try:
         yield Runtime(loop, handlers, log)

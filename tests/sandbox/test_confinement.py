@@ -13,6 +13,8 @@ import pytest
 from moltler.flow.connector import CallLimits
 from sandbox.conftest import Instance, Runtime, is_running
 
+pytestmark = pytest.mark.hostile
+
 GLOBALS = Path(__file__).parent / "globals.txt"
 
 

@@ -14,6 +14,8 @@ from moltler.sandbox.frames import HEADER, MAX_FRAME, SMALL_FRAME, BadFrame, Kin
 from sandbox.conftest import Instance
 from support.http import HttpServer, Response
 
+pytestmark = pytest.mark.hostile
+
 
 def frame(kind: int, id_: int, payload: bytes = b"") -> bytes:
     return HEADER.pack(len(payload), kind, id_) + payload

@@ -11,7 +11,7 @@ import pytest
 
 from moltler.errors import MoltlerError
 from moltler.flow.connector import CallLimits
-from moltler.sandbox.child import Times
+from moltler.sandbox.program import Times
 from sandbox.conftest import Instance, Runtime, runtime_of
 from support.http import HttpServer, Request, Response, sequence
 

@@ -12,6 +12,8 @@ from sandbox.conftest import Instance
 from seals.conftest import Shop, run, run_fails
 from support.http import HttpServer, redirect
 
+pytestmark = pytest.mark.hostile
+
 VALUE = "hunter2-secret"
 
 

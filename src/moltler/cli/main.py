@@ -112,6 +112,7 @@ def cli(context: click.Context, *, version: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the status of LANGUAGE §12.2."""
+    _leave_no_core()
     sys.exit(run(as_sequence(arguments)))
 
 
@@ -166,6 +167,14 @@ def run(arguments: list[str]) -> int:
 
         return print_fault(error, settings())
     return 0
+
+
+def _leave_no_core() -> None:
+    # A core dump would hold every secret that was in use.
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _accept_any_character() -> None:

@@ -44,11 +44,13 @@ _ALL_SCOPES = 0b11
 # System calls by processor: (x86-64, aarch64); -1 where there is none.
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _CLONE, _CLONE3, _KILL, _TGKILL = (56, 220), (435, 435), (62, 129), (234, 131)
+_PRCTL, _PRLIMIT = (157, 167), (302, 261)
 _REFUSED = (
     (41, 198),  # socket: UDP and raw sockets are none of Landlock's
     (57, -1), (58, -1),  # fork, vfork
     (101, 117), (310, 270), (311, 271),  # ptrace, process_vm_readv, process_vm_writev
     (200, 130), (129, 138), (297, 240), (424, 424), (434, 434),  # other ways to signal
+    (160, 164),  # setrlimit: root could raise what we lowered
     (425, 425), (426, 426), (427, 427),  # io_uring: it opens sockets and files by itself
     (165, 40), (272, 97), (308, 268), (161, 51), (155, 41),  # mount, unshare, setns, chroot, pivot
     (248, 217), (249, 218), (250, 219),  # the kernel's keyrings
@@ -217,22 +219,27 @@ def _filter(which: int, architecture: int, pid: int) -> bytes:
     load, equal, at_least, has_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     refuse = (answer, 0, 0, _ERROR | _EPERM)
     allow = (answer, 0, 0, _ALLOW)
-    first_argument = (load, 0, 0, 16)
+
+    def argument(index: int, half: int = 0) -> tuple[int, int, int, int]:
+        return load, 0, 0, 16 + 8 * index + 4 * half
+
+    def on(numbers: tuple[int, int], *then: tuple[int, int, int, int]) -> None:
+        if numbers[which] >= 0:
+            program.extend([(equal, 0, len(then), numbers[which]), *then])
+
     program = [(load, 0, 0, 4), (equal, 1, 0, architecture), refuse, (load, 0, 0, 0)]
     if which == 0:
         program += [(at_least, 0, 1, _X32), refuse]
     for numbers in _REFUSED:
-        if numbers[which] >= 0:
-            program += [(equal, 0, 1, numbers[which]), refuse]
+        on(numbers, refuse)
     # The C library takes this for an old kernel and makes its threads with clone.
-    program += [(equal, 0, 1, _CLONE3[which]), (answer, 0, 0, _ERROR | _ENOSYS)]
-    program += [
-        (equal, 0, 4, _CLONE[which]), first_argument, (has_bit, 0, 1, _CLONE_THREAD), allow, refuse
-    ]  # fmt: skip
+    on(_CLONE3, (answer, 0, 0, _ERROR | _ENOSYS))
+    on(_CLONE, argument(0), (has_bit, 0, 1, _CLONE_THREAD), allow, refuse)
     for numbers in (_KILL, _TGKILL):
-        program += [
-            (equal, 0, 4, numbers[which]), first_argument, (equal, 0, 1, pid), allow, refuse
-        ]  # fmt: skip
+        on(numbers, argument(0), (equal, 0, 1, pid), allow, refuse)
+    on(_PRCTL, argument(0), (equal, 0, 1, _PR_SET_PDEATHSIG), refuse, allow)
+    # Reading a limit is no harm: then there is no new one.
+    on(_PRLIMIT, argument(2), (equal, 0, 2, 0), argument(2, 1), (equal, 1, 0, 0), refuse, allow)
     return b"".join(
         code.to_bytes(2, "little") + bytes([then, otherwise]) + value.to_bytes(4, "little")
         for code, then, otherwise, value in [*program, allow]
