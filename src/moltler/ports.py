@@ -189,6 +189,10 @@ class ActionLog(Protocol):
 class WriteWatch(Protocol):
     """Told about the requests of one action that may change something (LANGUAGE §8.2)."""
 
+    def stamped(self, request: HttpRequest) -> HttpRequest:
+        """Give such a request as it should be sent."""
+        ...
+
     def sent(self) -> None:
         """Note that one begins to leave; called in a worker thread, before its first byte."""
         ...

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 import moltler
-from support.http import HttpServer, Request, Response, truncated
+from support.http import CLOSE, HttpServer, Request, Response, sequence, truncated
 
 DEFINITION = """
 CREATE CONNECTOR TYPE 'shop' CONFIG_SCHEMA {{"api_url": {{"type": "string", "required": true}},
@@ -126,3 +126,71 @@ def test_all_problems_of_the_arguments_are_told_before_the_handler_runs(
     assert len(caught.value.problems) == 3
     assert http_server.paths == []
     assert journal(session) == []
+
+
+# ── IDEMPOTENT ───────────────────────────────────────────────────────────────────────────────
+
+
+def make_idempotent(session: moltler.Session, url: str, body: str, retries: int = 2) -> None:
+    text = DEFINITION.format(body=body, url=url)
+    text = text.replace("HANDLER '''", "IDEMPOTENT HANDLER '''")
+    session.execute(
+        text.replace('"timeout_seconds": 2', f'"timeout_seconds": 5, "retry_count": {retries}')
+    )
+
+
+def keys(server: HttpServer) -> list[str | None]:
+    return [r.headers.get("idempotency-key") for r in server.requests]
+
+
+def test_an_idempotent_action_is_tried_again_with_the_same_key(
+    session: moltler.Session, http_server: HttpServer
+) -> None:
+    http_server.route("POST", "/items", sequence(CLOSE, truncated({"id": 7}), {"id": 7}))
+    make_idempotent(session, http_server.url, POST + "return await r.json();")
+    assert create(session) == {"id": 7}
+    assert journal(session) == [("OK", None)]
+    assert create(session) == {"id": 7}
+    first, second, third, later = keys(http_server)
+    assert first is not None
+    assert first == second == third != later
+
+
+def test_an_idempotent_action_whose_answers_are_all_lost_is_of_unknown_outcome(
+    session: moltler.Session, http_server: HttpServer
+) -> None:
+    http_server.route("POST", "/items", CLOSE)
+    make_idempotent(session, http_server.url, POST, retries=1)
+    with pytest.raises(moltler.ConnectorUnknownOutcomeError):
+        create(session)
+    assert http_server.paths == ["POST /items"] * 2
+    assert journal(session)[0][0] == "UNKNOWN"
+
+
+def test_different_requests_of_one_action_have_different_keys(
+    session: moltler.Session, http_server: HttpServer
+) -> None:
+    http_server.route("POST", "/*", {})
+    http_server.route("GET", "/*", {})
+    code = """
+        for (const path of ['/a', '/b']) await fetch(config.api_url + path, {method: 'POST'});
+        await fetch(config.api_url + '/a', {method: 'POST', body: 'x'});
+        await fetch(config.api_url + '/a', {method: 'POST', headers: {'idempotency-key': 'mine'}});
+        await fetch(config.api_url + '/a');
+    """
+    make_idempotent(session, http_server.url, code)
+    create(session)
+    *made, own, read = keys(http_server)
+    assert len(set(made)) == 3
+    assert (own, read) == ("mine", None)
+
+
+def test_other_actions_carry_no_key_and_are_never_sent_twice(
+    session: moltler.Session, http_server: HttpServer, define: object
+) -> None:
+    http_server.route("POST", "/items", CLOSE)
+    define(POST)  # type: ignore[operator]
+    session.execute('ALTER CONNECTOR s SET OPTIONS {"retry_count": 5}')
+    with pytest.raises(moltler.ConnectorUnknownOutcomeError):
+        create(session)
+    assert keys(http_server) == [None]

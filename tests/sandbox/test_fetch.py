@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from moltler.errors import MoltlerError
+from moltler.flow.http import HttpRequest
 from moltler.loop import LoopThread
 from sandbox.conftest import Instance, Runtime
 from support.http import HttpServer, Response, big_body, redirect, truncated_chunked
@@ -241,6 +242,9 @@ class Gate:
     before: Callable[[], None]
     answers: int = 0
     losses: int = 0
+
+    def stamped(self, request: HttpRequest) -> HttpRequest:
+        return request
 
     def sent(self) -> None:
         self.before()

@@ -26,6 +26,7 @@ from moltler.vault.locks import BUSY_AFTER_S
 Status = Literal["PENDING", "SENT", "OK", "FAILED", "UNKNOWN"]
 Outcome = Literal["OK", "FAILED", "UNKNOWN"]
 _LONGEST_TEXT = 10_000
+_COLUMNS = "id, started, connector, action, parameters, status, error"
 _MOST_HOSTS = 1_000
 """Of one connector; what comes later is counted together."""
 _ELSEWHERE_AFTER = timedelta(hours=1)
@@ -130,31 +131,41 @@ class Journal:
                 (outcome, _cut(error), record),
             )
 
-    def recover(self) -> int:
-        """Settle the rows whose process has ended; give how many.
+    def recover(self) -> tuple[ActionRecord, ...]:
+        """Settle the rows whose process has ended; give those whose outcome is unknown.
 
-        PENDING becomes FAILED, since nothing was sent; SENT becomes UNKNOWN.
+        PENDING becomes FAILED, since nothing was sent; SENT becomes UNKNOWN. Each is given once,
+        to whoever settles it.
         """
         with self._mutex, translated(self.path, self._busy_s):
             connection = self._reading()
             if connection is None:
-                return 0
+                return ()
             rows = connection.execute(
                 "SELECT id, owner, started FROM action WHERE status IN ('PENDING', 'SENT')"
             ).fetchall()
         lost = [(record,) for record, owner, started in rows if self._is_lost(owner, started)]
-        if lost:
-            with self._writing() as connection:
-                connection.executemany(
+        if not lost:
+            return ()
+        unknown: list[ActionRecord] = []
+        with self._writing() as connection:
+            for record in lost:
+                found = connection.execute(
+                    f"SELECT {_COLUMNS} FROM action"  # noqa: S608 - our own words
+                    " WHERE id = ? AND status = 'SENT'",
+                    record,
+                ).fetchone()
+                unknown += [] if found is None else [_record(found)]
+                connection.execute(
                     "UPDATE action SET"
                     " status = CASE status WHEN 'SENT' THEN 'UNKNOWN' ELSE 'FAILED' END,"
                     " error = CASE status WHEN 'SENT' THEN 'the process ended before the answer;"
                     " the change may or may not have happened' ELSE 'the process ended before"
                     " anything was sent' END"
                     " WHERE id = ? AND status IN ('PENDING', 'SENT')",
-                    lost,
+                    record,
                 )
-        return len(lost)
+        return tuple(unknown)
 
     def history(
         self, connector: str | None = None, limit: int | None = None
@@ -171,14 +182,11 @@ class Journal:
             if connection is None:
                 return ()
             rows = connection.execute(
-                "SELECT id, started, connector, action, parameters, status, error FROM action"
+                f"SELECT {_COLUMNS} FROM action"  # noqa: S608 - our own words
                 " WHERE ?1 IS NULL OR connector = ?1 ORDER BY id DESC LIMIT ?2",
                 (connector, -1 if limit is None else limit),
             ).fetchall()
-        return tuple(
-            ActionRecord(id_, datetime.fromisoformat(started), name, action, values, status, error)
-            for id_, started, name, action, values, status, error in rows
-        )
+        return tuple(map(_record, rows))
 
     # ── last calls ───────────────────────────────────────────────────────────────────────────
 
@@ -312,6 +320,11 @@ def _add_contacts(
                 contact.last.isoformat(timespec="microseconds"),
             ),
         )
+
+
+def _record(row: tuple[int, str, str, str, str, Status, str | None]) -> ActionRecord:
+    id_, started, name, action, values, status, error = row
+    return ActionRecord(id_, datetime.fromisoformat(started), name, action, values, status, error)
 
 
 def _cut(text: str | None) -> str | None:

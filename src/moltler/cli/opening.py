@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from moltler.session.session import Session
 
 _PROGRESS = "moltler.progress"
+_WARNED = "moltler.warned"
 
 
 class Erasable(Protocol):
@@ -68,6 +69,7 @@ def run_script(context: click.Context, session: Session, source: Source, printer
     Raises:
         MoltlerError: A statement failed.
     """
+    _warn_of_lost_actions(context, session)
     try:
         for _, outcome in session.run(source):
             if outcome is not None:
@@ -87,6 +89,19 @@ def hide_progress(context: click.Context) -> None:
 def keep_line(context: click.Context, line: Erasable) -> None:
     """Have a line of the command's own wiped before other output."""
     context.find_root().meta[_PROGRESS] = line
+
+
+def _warn_of_lost_actions(context: click.Context, session: Session) -> None:
+    """Tell of actions in doubt that an earlier program left behind, before anything is run."""
+    root = context.find_root()
+    if root.meta.setdefault(_WARNED, False):
+        return
+    root.meta[_WARNED] = True
+    if warnings := session.lost_actions():
+        from moltler.cli.output import print_warnings
+
+        settings = settings_of(context)
+        print_warnings(warnings, as_json=settings.json, color=settings.color)
 
 
 def _end_progress(context: click.Context) -> None:

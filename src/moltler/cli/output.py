@@ -47,6 +47,20 @@ def print_failure(error: MoltlerError, *, as_json: bool, color: bool | None = No
     print_error(stderr_console(color=wanted), error)
 
 
+def print_warnings(warnings: Iterable[Warning], *, as_json: bool, color: bool) -> None:
+    """Print warnings that belong to no result to stderr, as text or as JSON lines."""
+    if as_json:
+        from moltler.render.record import json_text, warning_record
+
+        for warning in warnings:
+            sys.stderr.write(json_text({"warning": warning_record(warning)}) + "\n")
+        return
+    from moltler.render.text import print_warning, stderr_console
+
+    for warning in warnings:
+        print_warning(stderr_console(color=color and sys.stderr.isatty()), warning)
+
+
 def print_fault(error: Exception, settings: Settings) -> int:
     """Print a fault of ours, with its traceback if asked for, and give the exit status."""
     if settings.verbose:
@@ -158,10 +172,7 @@ class Printer:
             write(result, stream)
 
     def _warn(self, warnings: Iterable[Warning]) -> None:
-        from moltler.render.text import print_warning, stderr_console
-
-        for warning in warnings:
-            print_warning(stderr_console(color=self._color and sys.stderr.isatty()), warning)
+        print_warnings(warnings, as_json=False, color=self._color)
 
     @contextmanager
     def _text_stream(self) -> Generator[TextIO, None, None]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import threading
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from moltler.catalog.arguments import check_returns
@@ -17,11 +20,18 @@ from moltler.errors import (
     error_class,
 )
 from moltler.flow.connector import ResolvedConnector
+from moltler.flow.http import HttpRequest
 from moltler.flow.result import ActionResult
 from moltler.model import Action
 from moltler.ports import ActionLog, Handlers
 from moltler.schema import JsonValue
 from moltler.secret import redact
+
+_KEY_HEADER = "Idempotency-Key"
+
+
+def _random() -> bytes:
+    return os.urandom(16)
 
 
 def run_action(
@@ -31,8 +41,17 @@ def run_action(
     *,
     handlers: Handlers,
     journal: ActionLog,
+    draw: Callable[[], bytes] = _random,
 ) -> ActionResult:
     """Run an action whose parameters have been checked.
+
+    Args:
+        target: The instance.
+        action: What to run.
+        parameters: Its arguments.
+        handlers: Run it, and run it again if it is IDEMPOTENT.
+        journal: Where it is noted.
+        draw: Gives bytes that nobody else has; for the keys of an IDEMPOTENT action.
 
     Raises:
         MoltlerError: The handler failed and nothing is in doubt, or its result does not fit
@@ -42,7 +61,7 @@ def run_action(
     """
     shown = json.dumps(parameters, ensure_ascii=False, separators=(",", ":"))
     record = journal.open(target.name, action.path, redact(shown, target.secrets))
-    watch = _Watch(journal, record)
+    watch = _Watch(journal, record, draw() if action.idempotent else None)
     try:
         value = handlers.execute(target, action, parameters, watch=watch)
     except MoltlerError as error:
@@ -71,11 +90,18 @@ def run_action(
 
 
 class _Watch:
-    """Counts the writes of one execution whose answers have not come (`ports.WriteWatch`)."""
+    """Counts the writes of one execution whose answers have not come (`ports.WriteWatch`).
 
-    def __init__(self, journal: ActionLog, record: int) -> None:
+    Args:
+        journal: Where the execution is noted.
+        record: Its row.
+        seed: Of the keys that its writes carry; ``None`` for none.
+    """
+
+    def __init__(self, journal: ActionLog, record: int, seed: bytes | None) -> None:
         self._journal = journal
         self._record = record
+        self._seed = seed
         self._lock = threading.Lock()
         self._open = 0
         self._lost = 0
@@ -85,6 +111,20 @@ class _Watch:
         """Whether a write may or may not have had its effect."""
         with self._lock:
             return self._open > 0 or self._lost > 0
+
+    def stamped(self, request: HttpRequest) -> HttpRequest:
+        """Give a write of an IDEMPOTENT action with a key, unless the handler has set one.
+
+        The same request of the same execution has the same key in every attempt, so that an API
+        that knows such keys makes the change once (draft-ietf-httpapi-idempotency-key-header).
+        """
+        if self._seed is None or any(n.lower() == _KEY_HEADER.lower() for n, _ in request.headers):
+            return request
+        digest = hashlib.sha256(self._seed)
+        for part in (request.method.encode(), request.url.encode(), request.body or b""):
+            digest.update(len(part).to_bytes(8, "big") + part)
+        key = str(uuid.UUID(bytes=digest.digest()[:16], version=4))
+        return replace(request, headers=(*request.headers, (_KEY_HEADER, key)))
 
     def sent(self) -> None:
         """Note, durably, that a write begins to leave."""

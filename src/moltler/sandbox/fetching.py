@@ -150,9 +150,12 @@ class _Exchange:
 
     async def _serve(self) -> None:
         watch = self._call.watch
+        request = self._request
+        if watch and request.is_write:
+            request = watch.stamped(request)
         try:
             response = await self._transport.send(
-                self._request, before_write=watch.sent if watch else None
+                request, before_write=watch.sent if watch else None
             )
         except FetchFailure as failure:
             if failure.code in _REFUSED:

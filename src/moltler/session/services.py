@@ -40,6 +40,10 @@ class JournalStore(ActionLog, Protocol):
         """Give the executions, the latest first."""
         ...
 
+    def recover(self) -> tuple[ActionRecord, ...]:
+        """Settle the executions of ended programs; give those whose outcome is unknown."""
+        ...
+
     def note_call(
         self, connector: str, error: str | None = None, contacts: Sequence[Contact] = ()
     ) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moltler.catalog.arguments import GivenArgument
+from moltler.catalog.values import timestamp_text
 from moltler.errors import MoltlerError, ParseError, Source
 from moltler.exec.evaluate import Environment
 from moltler.exec.scope import Scope
 from moltler.flow.result import ActionResult, Column, Done, Outcome, Table
+from moltler.flow.scan import Warning
 from moltler.lang import ast
 from moltler.lang.parser import parse
 from moltler.session.environment import bind_values
@@ -273,6 +275,19 @@ class Session:
             for action in entry.registered.actions:
                 found[f"{connector.name}.{action.path}"] = ()
         return found
+
+    def lost_actions(self) -> tuple[Warning, ...]:
+        """Settle the actions of programs that were killed, and warn of those in doubt, once."""
+        return tuple(
+            Warning(
+                "outcome_unknown",
+                f"the program that ran `{r.connector}.{r.action}` at {timestamp_text(r.started)}"
+                " was ended after the request had left, so the change may or may not have been"
+                f" made (journal {r.id}); look at the API before you run it again",
+                f"{r.connector}.{r.action}",
+            )
+            for r in self._services.journal.recover()
+        )
 
     def diagnose(self) -> tuple[Check, ...]:
         """Check home, key, runtime and engine."""

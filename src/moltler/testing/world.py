@@ -70,6 +70,11 @@ class Host(Protocol):
         ...
 
     @property
+    def read_only(self) -> bool:
+        """Whether actions are refused."""
+        ...
+
+    @property
     def clock(self) -> Clock:
         """The real clock."""
         ...
@@ -133,8 +138,6 @@ class World:
         covers: Find out which lines of handlers run.
     """
 
-    read_only = False
-
     def __init__(
         self,
         host: Host,
@@ -147,6 +150,8 @@ class World:
         covers: bool = False,
     ) -> None:
         self.home = host.home
+        self.read_only = host.read_only and not tape.mock.is_mocked
+        """A real API is not changed by a session that only reads."""
         mock, still = tape.mock, tape.stillness
         self.room = host.open_room(mock.transport, covers=covers)
         self.clock = TestClock(host.clock)
