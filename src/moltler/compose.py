@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from moltler.net.settings import NetSettings
     from moltler.net.web import WebAnswer
     from moltler.ports import Handlers, Transport
+    from moltler.registry.folder import Folder
     from moltler.sandbox.handler import JavaScriptHandlers
     from moltler.sandbox.room import TestRoom
     from moltler.sandbox.spares import Spares
@@ -101,6 +102,13 @@ def open_session(
     # For whoever forgets to close it: when it is dropped, or the program ends.
     weakref.finalize(session, parts.abandon, os.getpid())
     return session
+
+
+def open_folder(root: Path) -> Folder:
+    """Give the registry in a folder, to serve it."""
+    from moltler.registry.folder import Folder
+
+    return Folder(root.expanduser().absolute(), SystemClock())
 
 
 class _Parts:

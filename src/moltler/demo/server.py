@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -19,6 +15,7 @@ from moltler.demo.messages import Answer, Refusal, Request
 from moltler.demo.quirks.table import QUIRKS, with_quirks
 from moltler.demo.shop import Shop
 from moltler.errors import ParseError
+from moltler.net.listening import Listener
 from moltler.schema import JsonValue
 
 DEFAULT_KEY = "shop-demo-key"
@@ -131,46 +128,10 @@ class DemoServer:
         }
 
 
-class _Http(ThreadingHTTPServer):
-    # Threads are joined on close, which is quick because hang_up ends what they read from.
-    daemon_threads = False
-    request_queue_size = 128
-
+class _Http(Listener):
     def __init__(self, address: tuple[str, int], demo: DemoServer) -> None:
         self.demo = demo
-        self._open: set[socket.socket] = set()
-        self._open_lock = threading.Lock()
         super().__init__(address, _Connection)
-
-    def server_bind(self) -> None:
-        # HTTPServer's own also looks the name of this machine up, which can take seconds.
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
-
-    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        connection, address = super().get_request()
-        with self._open_lock:
-            self._open.add(connection)
-        return connection, address
-
-    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        with self._open_lock:
-            if isinstance(request, socket.socket):
-                self._open.discard(request)
-        super().shutdown_request(request)
-
-    def hang_up(self) -> None:
-        with self._open_lock:
-            for connection in self._open:
-                with contextlib.suppress(OSError):  # the client was quicker
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(
-        self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
-    ) -> None:
-        # A client that goes away in the middle is no news; anything else is ours.
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
 
 
 class _Connection(BaseHTTPRequestHandler):

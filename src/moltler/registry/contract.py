@@ -9,6 +9,7 @@ from enum import IntEnum
 from moltler.errors import PackageError
 from moltler.model import Action, ConnectorType, Entity
 from moltler.registry.definitions import without_places
+from moltler.registry.index import Registry, fetch
 from moltler.registry.manifest import permissions_of
 from moltler.registry.package import Package
 from moltler.registry.semver import Version
@@ -38,6 +39,32 @@ def needed_step(before: ConnectorType, after: ConnectorType) -> tuple[Change, ..
     if not changes and without_places(before) != without_places(after):
         changes = [Change(Step.PATCH, "handlers or descriptions changed")]
     return tuple(sorted(changes, key=lambda c: -c.step))
+
+
+def check_contract(package: Package, definition: ConnectorType, registry: Registry) -> None:
+    """Compare a package with the version that it follows in a registry.
+
+    Args:
+        package: About to be published.
+        definition: What it defines.
+        registry: Where it goes.
+
+    Raises:
+        PackageError: PKG005, its version is too close; PKG003, nobody says what changed.
+    """
+    record = registry.record(package.manifest.name)
+    before = None if record is None else record.before(package.version)
+    if record is None or before is None:
+        return
+    previous = fetch(registry, record.name, before)
+    old = previous.definition(lambda _handler, _entry: ())
+    check_step(package, previous, needed_step(old, definition))
+    if not package.manifest.has_changelog:
+        raise PackageError(
+            "PKG003",
+            f"`{package.root}` does not say what changed since {before.version}",
+            hint="package it with CHANGELOG '…'",
+        )
 
 
 def check_step(package: Package, previous: Package, changes: tuple[Change, ...]) -> None:

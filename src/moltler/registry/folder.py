@@ -12,6 +12,7 @@ import msgspec
 
 from moltler.errors import PackageError
 from moltler.ports import Clock
+from moltler.registry.catalogue import connector_page, index_page, page_path
 from moltler.registry.index import Mark, Receipt
 from moltler.registry.package import Package, open_package
 from moltler.registry.records import (
@@ -62,7 +63,7 @@ class Folder:
         """
         with self._changing():
             if not (self.root / INDEX_PATH).exists():
-                self._write(INDEX_PATH, msgspec.json.encode(Index()))
+                self._write_index([])
 
     def index(self) -> Index:
         """Give what it lists."""
@@ -167,28 +168,33 @@ class Folder:
         """Bring the index up to date about one connector."""
         index = self.index() if (self.root / INDEX_PATH).exists() else Index()
         rest = [e for e in index.connectors if e.name.lower() != record.name.lower()]
-        entry = self._entry(record)
+        entry = self._listed(record)
         self._write_index([*rest, *([entry] if entry else [])])
 
-    def _entry(self, record: ConnectorRecord) -> IndexEntry | None:
-        newest = record.newest
+    def _listed(self, record: ConnectorRecord) -> IndexEntry | None:
+        """Write the page of a connector and give how the index lists it, if it does."""
+        newest, page = record.newest, page_path(record.name)
         if newest is None:
+            (self.root / page).unlink(missing_ok=True)
             return None
         package = open_package(self.archive(record.name, newest), name=record.name)
+        self._write(page, connector_page(record, package).encode("utf-8", "replace"))
         return entry_of(record, package)
 
     def _rebuild(self) -> None:
         entries: list[IndexEntry] = []
         for path in sorted((self.root / "v1/connectors").glob("*.json")):
             record = decode(path.read_bytes(), ConnectorRecord, self.where)
-            entry = self._entry(record)
+            entry = self._listed(record)
             if entry is not None:
                 entries.append(entry)
         self._write_index(entries)
 
     def _write_index(self, entries: list[IndexEntry]) -> None:
         ordered = tuple(sorted(entries, key=lambda e: e.name.lower()))
-        self._write(INDEX_PATH, msgspec.json.encode(Index(connectors=ordered)))
+        index = Index(connectors=ordered)
+        self._write("index.html", index_page(index).encode("utf-8", "replace"))
+        self._write(INDEX_PATH, msgspec.json.encode(index))
 
     def _read(self, path: str) -> bytes:
         with self._translated():

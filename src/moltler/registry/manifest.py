@@ -108,6 +108,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     entities: tuple[dict[str, _Json], ...] = ()
     actions: tuple[dict[str, _Json], ...] = ()
     evidence: Evidence = Evidence()
+    has_changelog: bool = False
+    """Whether its author said what changed."""
     files: dict[str, str] = {}
     """SHA-256 by path, of all other files but SHA256SUMS and SIGNATURE."""
 

@@ -203,7 +203,8 @@ def make_package(
     """
     texts = write_definition(definition)
     texts[README] = write_readme(definition, about.description, about.documentation)
-    texts[CHANGELOG] = (about.changelog or "").strip("\n") + "\n"
+    changes = (about.changelog or "").strip("\n") or "The first version."
+    texts[CHANGELOG] = f"# Changes of {definition.name} {about.version}\n\n{changes}\n"
     try:
         files = {path: text.encode() for path, text in texts.items()}
         for path, packed in _test_files(tests):
@@ -250,6 +251,7 @@ def _manifest(
         described_entities(definition),
         described_actions(definition),
         evidence,
+        bool((about.changelog or "").strip()),
         {path: digest(files[path]) for path in sorted(files)},
     )
 

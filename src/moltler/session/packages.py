@@ -19,10 +19,10 @@ from moltler.lang import ast
 from moltler.model import ConnectorType, TypeEntry
 from moltler.registry.archive import SUFFIX
 from moltler.registry.book import Book
-from moltler.registry.contract import check_step, needed_step
+from moltler.registry.contract import check_contract
 from moltler.registry.credentials import find_credentials
 from moltler.registry.folder import other_content
-from moltler.registry.index import Registry, fetch
+from moltler.registry.index import Registry
 from moltler.registry.manifest import Evidence, permissions_of
 from moltler.registry.package import About, Package, PackedTest, make_package, open_package
 from moltler.registry.resolve import needed, unmet
@@ -353,18 +353,7 @@ def check_publishable(package: Package, registry: Registry, services: HomeServic
         )
     raise_all([*problems, *examined.problems, *examined.unproven])
     _check_evidence(package, examined)
-    before = None if record is None else record.before(package.version)
-    if record is None or before is None:
-        return
-    previous = fetch(registry, record.name, before)
-    old = previous.definition(lambda _handler, _entry: ())
-    check_step(package, previous, needed_step(old, definition))
-    if not package.changelog.strip():
-        raise PackageError(
-            "PKG003",
-            f"`{package.root}` does not say what changed since {before.version}",
-            hint="package it with CHANGELOG '…'",
-        )
+    check_contract(package, definition, registry)
 
 
 def _check_evidence(package: Package, examined: Examined) -> None:
