@@ -1,6 +1,6 @@
 """A PostgreSQL server of our own on loopback, from the wheel that ships its programs.
 
-    with PostgresServer(folder) as server:
+    with PostgresServer() as server:
         server.url                    # postgresql://moltler:…@127.0.0.1:PORT/postgres
         with server.database() as url: ...   # a fresh database, dropped afterwards
         server.crash(); server.start()       # as a power cut has it
@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 from collections.abc import Generator
@@ -45,15 +46,14 @@ server.wait()
 
 
 class PostgresServer:
-    """One server with its data in a folder of its own.
+    """One server with its data in a folder of its own, which goes with it.
 
-    Args:
-        folder: Where its files go; it must not exist yet.
+    That folder is none of pytest's: those are closed to the account that the server runs as.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._data = folder / "data"
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="moltler-postgres-"))
+        self._data = self._folder / "data"
         self._guard: subprocess.Popen[str] | None = None
         self.pid = 0
         self.port = 0
@@ -62,7 +62,6 @@ class PostgresServer:
         self._programs = _programs()
 
     def __enter__(self) -> PostgresServer:
-        self._folder.mkdir(parents=True)
         if self._account is not None:
             # Its user may be unable to enter the folders that Python's packages lie in.
             copied = self._folder / "programs"
@@ -71,7 +70,6 @@ class PostgresServer:
                 # Where the programs look for them: beside the package.
                 shutil.copytree(libraries, self._folder / libraries.name)
             self._programs = copied / self._programs.name
-            self._open_way()
             os.chown(self._folder, self._account.pw_uid, self._account.pw_gid)
         secret = self._folder / "password"
         secret.write_text(PASSWORD)
@@ -162,14 +160,6 @@ class PostgresServer:
             user=None if account is None else account.pw_uid,
             group=None if account is None else account.pw_gid,
         )
-
-    def _open_way(self) -> None:
-        """Let the server's user pass through the folders above."""
-        for parent in self._folder.parents:
-            mode = parent.stat().st_mode
-            if mode & 0o001:
-                continue
-            parent.chmod(mode | 0o011)
 
     def _wait_until_ready(self) -> None:
         pause = threading.Event()

@@ -69,20 +69,10 @@ class Merge:
     @property
     def judge(self) -> str:
         """Make the table of verdicts: what becomes of each staged row that has a stored one."""
-        was_live = f"t.{quoted(DELETED_AT)} IS NULL"
-        is_live = f"s.{quoted(DELETED_AT)} IS NULL"
-        differs = " OR ".join(
-            [f"({was_live}) <> ({is_live})"]
-            + [
-                f"t.{self._compared(c)} IS DISTINCT FROM s.{self._compared(c)}"
-                for c in self.columns
-                if c not in self.key
-            ]
-        )
+        deletes = f"t.{quoted(DELETED_AT)} IS NULL AND s.{quoted(DELETED_AT)} IS NOT NULL"
         return (
             f"CREATE TEMP TABLE {self.verdicts} AS SELECT s.{quoted(ARRIVAL)},"
-            f" ({self._is_newer}) AND ({differs}) AS wins,"
-            f" ({was_live}) AND NOT ({is_live}) AS deletes"
+            f" {self._wins('s')} AS wins, {deletes} AS deletes"
             f" FROM {self.stage} s JOIN {self.target} t ON {self._same_key}"
         )
 
@@ -125,14 +115,53 @@ class Merge:
         )
 
     @property
+    def tombstones(self) -> str:
+        """Count the staged rows that are deletions."""
+        return f"SELECT count(*) FROM {self.stage} WHERE {quoted(DELETED_AT)} IS NOT NULL"
+
+    def upsert(self, synced_at: str, run_id: str) -> str:
+        """Insert or replace at once; give how many were inserted and how many replaced.
+
+        It needs a unique index on the key, and PostgreSQL's way to tell an inserted row.
+        """
+        names = quoted_all((*self.columns, DELETED_AT))
+        return (
+            f"WITH done AS (INSERT INTO {self.target} AS t"
+            f" ({names}, {quoted(SYNCED_AT)}, {quoted(RUN_ID)})"
+            f" SELECT {quoted_all((*self.columns, DELETED_AT), 's.')}, {synced_at}, {run_id}"
+            f" FROM {self.stage} s ON CONFLICT ({quoted_all(self.key)}) DO UPDATE SET"
+            f" {', '.join(f'{c} = excluded.{c}' for c in self._replaced)}"
+            f" WHERE ({self._wins('excluded')})"
+            " RETURNING (t.xmax = 0) AS is_new)"
+            " SELECT coalesce(sum(CASE WHEN is_new THEN 1 ELSE 0 END), 0),"
+            " coalesce(sum(CASE WHEN is_new THEN 0 ELSE 1 END), 0) FROM done"
+        )
+
+    @property
+    def _replaced(self) -> list[str]:
+        changed = [c for c in self.columns if c not in self.key]
+        return [quoted(c) for c in (*changed, DELETED_AT, SYNCED_AT, RUN_ID)]
+
+    def _wins(self, new: str) -> str:
+        """Tell whether a row replaces the stored one `t`: it is as new, and differs."""
+        differs = " OR ".join(
+            [f"(t.{quoted(DELETED_AT)} IS NULL) <> ({new}.{quoted(DELETED_AT)} IS NULL)"]
+            + [
+                f"t.{self._compared(c)} IS DISTINCT FROM {new}.{self._compared(c)}"
+                for c in self.columns
+                if c not in self.key
+            ]
+        )
+        return f"({self._is_newer(new)}) AND ({differs})"
+
+    @property
     def _same_key(self) -> str:
         return " AND ".join(f"t.{quoted(k)} = s.{quoted(k)}" for k in self.key)
 
-    @property
-    def _is_newer(self) -> str:
+    def _is_newer(self, side: str) -> str:
         if self.cursor is None:
             return "TRUE"
-        old, new = (f"{side}.{quoted(self.cursor)}" for side in "ts")
+        old, new = f"t.{quoted(self.cursor)}", f"{side}.{quoted(self.cursor)}"
         return (
             f"{old} IS NULL OR ({new} IS NOT NULL AND {new}{self.collate} >= {old}{self.collate})"
         )

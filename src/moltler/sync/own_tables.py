@@ -108,8 +108,9 @@ class OwnTables:
     def _kind(self, name: str) -> str | None:
         found = self.sql.rows(
             "SELECT table_type FROM information_schema.tables WHERE table_catalog ="
-            " current_database() AND table_schema = ? AND lower(table_name) = lower(?)",
-            [self.sql.schema, name],
+            " current_database() AND table_schema = ?"
+            " AND (table_name = ? OR lower(table_name) = ?)",
+            [self.sql.schema, name, name.lower()],
         )
         return str(found[0][0]) if found else None
 
@@ -172,6 +173,8 @@ class OwnTables:
         synced, run, deleted = (quoted(m) for m in MARKS)
         columns += [f"{synced} TIMESTAMPTZ", f"{run} VARCHAR", f"{deleted} TIMESTAMPTZ"]
         self.sql.run(f"CREATE TABLE {target.rows_of(made.number)} ({', '.join(columns)})")
+        if made.key:
+            self.sql.index(target.rows_of(made.number), made.key)
         self.sql.run(
             f"INSERT INTO {GENERATIONS} VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
@@ -262,6 +265,12 @@ class OwnTables:
         everything = f"SELECT {quoted_all((*fields, *MARKS))} FROM {rows}"
         for name, shown in ((target.name, live), (target.name + ALL, everything)):
             self.sql.show(quoted(name), shown)
+
+    def hide(self, target: Target) -> None:
+        """Remove the views, so that columns can change below them."""
+        for name in (target.name, target.name + ALL):
+            if self._kind(name) == "VIEW":
+                self.sql.run(f"DROP VIEW {quoted(name)}")
 
     def are_shown(self, target: Target) -> bool:
         """Tell whether both views are there."""

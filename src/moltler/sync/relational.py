@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -70,8 +70,7 @@ class RelationalWriter:
                 return held
             if held.owner != owner:
                 self.store.evict(_holder(scope, held.owner))
-        self.store.introduce(_holder(scope, owner))
-        with self.store.write() as sql:
+        with self.store.write(_holder(scope, owner)) as sql:
             own = OwnTables(sql)
             own.make()
             now = sql.now()
@@ -103,13 +102,13 @@ class RelationalWriter:
 
     def renew(self, lease: Lease, *, ttl_s: float) -> None:
         """Put off the end of a lease."""
-        with self.store.write() as sql:
+        with self.store.write(_holder(lease.scope, lease.owner)) as sql:
             self._hold(OwnTables(sql), lease, ttl_s)
 
     def commit(self, batch: Batch, lease: Lease, *, ttl_s: float) -> Receipt:
         """Commit a batch."""
         check_columns(batch.columns, self.store.name, longest=self.store.longest_name)
-        with self.store.write() as sql:
+        with self.store.write(_holder(lease.scope, lease.owner)) as sql:
             own = OwnTables(sql)
             self._hold(own, lease, ttl_s)
             known = sql.rows(f"SELECT receipt FROM {BATCHES} WHERE batch_id = ?", [batch.batch_id])
@@ -147,7 +146,7 @@ class RelationalWriter:
         check_columns(swap.columns, self.store.name, longest=self.store.longest_name)
         shrunk: SyncError | None = None
         deleted = 0
-        with self.store.write() as sql:
+        with self.store.write(_holder(lease.scope, lease.owner)) as sql:
             own = OwnTables(sql)
             own.hold_only(lease.scope, lease.fence)
             target = self._target(own)
@@ -179,7 +178,7 @@ class RelationalWriter:
 
     def release(self, lease: Lease, record: RunRecord, state: SyncState | None = None) -> None:
         """Give a lease up, write how the run ended and, if given, the scope's state."""
-        with self.store.write() as sql:
+        with self.store.write(_holder(lease.scope, lease.owner)) as sql:
             own = OwnTables(sql)
             own.hold_only(lease.scope, lease.fence)
             if state is not None:
@@ -457,6 +456,9 @@ def _evolve(
     sql, rows = own.sql, target.rows_of(generation.number)
     stored = {c.name.lower(): c for c in generation.columns}
     columns: list[StoredColumn] = []
+    is_hidden = generation.role == "visible" and any(_is_widened(stored, c) for c in wanted)
+    if is_hidden:
+        own.hide(target)
     for column in wanted:
         old = stored.pop(column.name.lower(), None)
         if old is None:
@@ -466,12 +468,17 @@ def _evolve(
         columns.append(replace(old, type=_widened(sql, rows, old, column.type)))
     columns += stored.values()
     changed = replace(generation, columns=tuple(columns))
-    if changed == generation and changed == target.numbered(generation.number):
+    if not is_hidden and changed == target.numbered(generation.number):
         return target, generation
     target = own.save_generation(target, changed)
-    if generation.role == "visible" and changed.columns != generation.columns:
+    if generation.role == "visible":
         own.show(target)
     return target, changed
+
+
+def _is_widened(stored: Mapping[str, StoredColumn], column: StoredColumn) -> bool:
+    old = stored.get(column.name.lower())
+    return old is not None and storage_of(old.type) != storage_of(column.type)
 
 
 def _widened(sql: Sql, rows: str, column: StoredColumn, wanted: DataType) -> DataType:

@@ -38,6 +38,11 @@ class Sql(Protocol):
         """What follows a text so that it is compared by code point."""
         ...
 
+    @property
+    def has_upsert(self) -> bool:
+        """Whether rows merge best by INSERT … ON CONFLICT over the index of the key."""
+        ...
+
     def run(self, sql: str, parameters: Sequence[object] = ()) -> None:
         """Run a statement without a result."""
         ...
@@ -70,8 +75,8 @@ class Sql(Protocol):
         """
         ...
 
-    def converted(self, value: str, old: Storage, new: Storage) -> str:
-        """Give SQL for a value that becomes one of a wider type."""
+    def index(self, table: str, key: Sequence[str]) -> None:
+        """Do for a table what finds the rows of a key quickly; the table's name is quoted."""
         ...
 
     def add_column(self, table: str, column: str, storage: Storage) -> None:
@@ -105,8 +110,11 @@ class Store(Protocol):
         """Bytes of a name; ``None`` for no limit worth mentioning."""
         ...
 
-    def write(self) -> AbstractContextManager[Sql]:
+    def write(self, holder: str = "") -> AbstractContextManager[Sql]:
         """Begin a transaction, which is committed at the end.
+
+        Args:
+            holder: For which lease, so that `evict` can find it.
 
         Raises:
             SyncError: SNC006, also later, for whatever the database refuses.
@@ -121,12 +129,8 @@ class Store(Protocol):
         """Make sure that no transaction of a lease that was lost goes on.
 
         Args:
-            holder: What `introduce` was told.
+            holder: What `write` was told.
         """
-        ...
-
-    def introduce(self, holder: str) -> None:
-        """Say on whose behalf this thread writes from now on."""
         ...
 
     def close(self) -> None:

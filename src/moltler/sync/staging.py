@@ -111,20 +111,41 @@ def _merge(
     repeats = sql.number(merge.has_repeats)
     if repeats:
         sql.run(merge.drop_repeats)
+    merged = (_upsert if sql.has_upsert else _join)(sql, merge, count - repeats, marks)
+    sql.run(f"DROP TABLE {stage}")
+    return merged + Merged(unchanged=repeats)
+
+
+def _join(sql: Sql, merge: Merge, count: int, marks: Sequence[object]) -> Merged:
+    """Merge staged rows of different keys by joins, of keys only where all of them are new."""
     matches = sql.number(merge.matches)
     updated = deleted = beaten = 0
     if matches:
-        sql.run(merge.judge)
-        updated, deleted, beaten = (int(n) for n in sql.rows(merge.count)[0])
+        updated, deleted, beaten = _judge(sql, merge)
         if updated or deleted:
             sql.run(merge.update("?", "?"), marks)
-    inserted = count - repeats - matches
-    if inserted:
+    if count > matches:
         sql.run(merge.insert("?", "?", is_all=not matches), marks)
     if matches:
-        sql.run(f"DROP TABLE {verdicts}")
-    sql.run(f"DROP TABLE {stage}")
-    return Merged(inserted, updated, beaten + repeats, deleted)
+        sql.run(f"DROP TABLE {merge.verdicts}")
+    return Merged(count - matches, updated, beaten, deleted)
+
+
+def _upsert(sql: Sql, merge: Merge, count: int, marks: Sequence[object]) -> Merged:
+    """Merge staged rows of different keys over the index of the key."""
+    deleted = 0
+    if sql.number(merge.tombstones):
+        # Afterwards nobody knows which of them were live before.
+        _, deleted, _ = _judge(sql, merge)
+        sql.run(f"DROP TABLE {merge.verdicts}")
+    inserted, replaced = (int(n) for n in sql.rows(merge.upsert("?", "?"), marks)[0])
+    return Merged(inserted, replaced - deleted, count - inserted - replaced, deleted)
+
+
+def _judge(sql: Sql, merge: Merge) -> tuple[int, int, int]:
+    sql.run(merge.judge)
+    updated, deleted, beaten = sql.rows(merge.count)[0]
+    return int(updated), int(deleted), int(beaten)
 
 
 def _numbered(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import psycopg
 import pytest
 
 from moltler.ports import Destination
 from moltler.sync.destinations.duckdb.destination import open_duckdb
+from moltler.sync.destinations.postgres.destination import open_postgres
+from moltler.sync.destinations.postgres.store import PostgresAddress
 from moltler.sync.relational import RelationalDestination
 from support.clock import HandClock
+from support.postgres import PostgresServer
 from sync.destinations.making import Run
 
 
@@ -64,7 +71,49 @@ def duck(duck_path: Path) -> Iterator[Place]:
         each.close()
 
 
-@pytest.fixture(params=["duckdb"])
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server for all tests of this process."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_schema(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a schema that does not exist yet and is dropped afterwards."""
+    name = f"shop data {uuid.uuid4().hex}"
+    yield name
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'.encode())
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer, postgres_schema: str) -> Iterator[Place]:
+    opened: list[RelationalDestination] = []
+
+    def again() -> RelationalDestination:
+        address = PostgresAddress({"conninfo": postgres_server.url}, postgres_schema)
+        opened.append(open_postgres(address, "goods"))
+        return opened[-1]
+
+    def run(text: str, parameters: list[object] | None = None) -> psycopg.Cursor[tuple[Any, ...]]:
+        connection = psycopg.connect(postgres_server.url, autocommit=True)
+        with closing(connection):
+            connection.execute(f'SET search_path = "{postgres_schema}"'.encode())
+            return connection.execute(text.encode(), parameters)
+
+    def pass_time(seconds: float) -> None:
+        run(
+            "UPDATE _moltler_scope SET lease_until = lease_until - make_interval(secs => %s)",
+            [seconds],
+        )
+
+    yield Place("postgres", again(), lambda text: run(text).fetchall(), pass_time, again)
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
 def place(request: pytest.FixtureRequest) -> Place:
     """Each kind of destination in turn."""
     return request.getfixturevalue({"duckdb": "duck", "postgres": "postgres"}[request.param])

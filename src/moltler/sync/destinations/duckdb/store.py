@@ -21,7 +21,7 @@ _INCOMING = "moltler_incoming"
 
 
 @dataclass(frozen=True, slots=True)
-class DuckSql:
+class DuckTransaction:
     """One transaction in a DuckDB file (`sync.sql.Sql`)."""
 
     raw: duckdb.DuckDBPyConnection
@@ -30,6 +30,7 @@ class DuckSql:
     schema: str = "main"
     for_update: str = ""
     collate: str = ""
+    has_upsert: bool = False
 
     @property
     def types(self) -> Mapping[Storage, str]:
@@ -81,9 +82,8 @@ class DuckSql:
             count += batch.num_rows
         return count
 
-    def converted(self, value: str, old: Storage, new: Storage) -> str:
-        """Give SQL for a value that becomes one of a wider type."""
-        return converted(value, old, new)
+    def index(self, table: str, key: Sequence[str]) -> None:
+        """Do nothing: a join of columns is quicker than an index that must be kept."""
 
     def add_column(self, table: str, column: str, storage: Storage) -> None:
         """Add a column."""
@@ -116,25 +116,23 @@ class DuckStore:
         return self.file.name
 
     @contextmanager
-    def write(self) -> Generator[DuckSql]:
+    def write(self, holder: str = "") -> Generator[DuckTransaction]:
         """Begin a transaction, which is committed at the end."""
+        _ = holder
         with self.file.write() as raw:
-            yield DuckSql(raw, self.file, self.clock)
+            yield DuckTransaction(raw, self.file, self.clock)
 
-    def read(self) -> AbstractContextManager[DuckSql] | None:
+    def read(self) -> AbstractContextManager[DuckTransaction] | None:
         """Give one state to read; ``None`` where there is no file."""
         return self._read() if self.file.exists else None
 
     @contextmanager
-    def _read(self) -> Generator[DuckSql]:
+    def _read(self) -> Generator[DuckTransaction]:
         with self.file.read() as raw:
-            yield DuckSql(raw, self.file, self.clock)
+            yield DuckTransaction(raw, self.file, self.clock)
 
     def evict(self, holder: str) -> None:
         """Do nothing: a lost lease holds no file."""
-
-    def introduce(self, holder: str) -> None:
-        """Do nothing: the kernel knows who has the file open."""
 
     def close(self) -> None:
         """Close the file once nobody uses it."""

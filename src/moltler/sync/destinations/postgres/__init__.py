@@ -1,0 +1,1 @@
+"""Synced tables in a PostgreSQL database."""

@@ -1,0 +1,61 @@
+"""Arrow batches as the CSV that COPY reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+_PIECE_BYTES = 1 << 20
+_PLAIN_BELOW = 1e21
+_OPTIONS = pa_csv.WriteOptions(include_header=False)
+
+
+def as_csv(batch: pa.RecordBatch) -> Iterator[memoryview]:
+    """Give a batch as CSV, in pieces; texts are quoted, so only NULL is an empty cell."""
+    if not batch.num_rows:
+        return
+    columns = [_plain(column) for column in batch.columns]
+    plain = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    sink = pa.BufferOutputStream()
+    pa_csv.write_csv(plain, sink, _OPTIONS)
+    whole = memoryview(sink.getvalue())
+    for start in range(0, len(whole), _PIECE_BYTES):
+        yield whole[start : start + _PIECE_BYTES]
+
+
+def _plain(column: pa.Array[Any]) -> pa.Array[Any]:
+    if not pa.types.is_list(column.type):
+        return column
+    cells = column.to_pylist()
+    if pa.types.is_floating(column.type.value_type):
+        cells = [None if cell is None else [_shortest(n) for n in cell] for cell in cells]
+    texts = [None if cell is None else _json(cell) for cell in cells]
+    return pa.array(texts, pa.string())
+
+
+def _json(cell: object) -> str:
+    return json.dumps(cell, ensure_ascii=False, separators=(",", ":"), default=_moment)
+
+
+def _shortest(number: float | None) -> float | int | None:
+    """Give whole numbers as such: JavaScript writes them without a point."""
+    if number is None or not number.is_integer() or abs(number) >= _PLAIN_BELOW:
+        return number
+    return int(number)
+
+
+def _moment(value: object) -> str:
+    match value:
+        case datetime():
+            precision = "milliseconds" if value.microsecond % 1000 == 0 else "microseconds"
+            text = value.replace(tzinfo=None).isoformat(timespec=precision)
+            return f"{text}Z"
+        case date():
+            return value.isoformat()
+        case _:
+            raise TypeError(f"no JSON for {type(value).__name__}")
