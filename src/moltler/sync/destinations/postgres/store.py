@@ -327,4 +327,4 @@ def _is_alive(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
     return True
 
 
-__all__ = ["PostgresAddress", "PostgresTransaction", "PostgresStore"]
+__all__ = ["PostgresAddress", "PostgresStore", "PostgresTransaction"]
