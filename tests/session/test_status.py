@@ -97,9 +97,8 @@ def test_a_handler_that_makes_up_hosts_fills_nothing(shop: moltler.Session, home
     shop.execute("""
         CREATE OR REPLACE CONNECTOR ACTION 'shop.spray' HANDLER '
         async function execute() {
-            for (let i = 0; i < 400; i++) {
-                try { await fetch(`https://h${i}.evil.test/`); } catch { }
-            }
+            const hosts = Array.from({length: 400}, (_, i) => `https://h${i}.evil.test/`);
+            await Promise.allSettled(hosts.map((host) => fetch(host)));
         }';
         REGISTER CONNECTOR TYPE 'shop';
     """)

@@ -63,8 +63,8 @@ def run_select(
         rows.own(cleanup.pop_all())
     try:
         rows.start()
-    except BaseException:
-        rows.close()
+    except BaseException as error:
+        rows.close(error)
         raise
     return rows
 
@@ -202,11 +202,17 @@ class SelectRows:
         finally:
             self.close()
 
-    def close(self) -> None:
-        """Stop the scans and release the engine; may be repeated."""
+    def close(self, error: BaseException | None = None) -> None:
+        """Stop the scans and release the engine; may be repeated.
+
+        Args:
+            error: What the query failed with, if `_wait` has not seen it: Ctrl-C may come at
+                any moment.
+        """
         if self._closed:
             return
         self._closed = True
+        self._failure = self._failure or error
         self.stop()
         self._cleanup.close()
         for begun in self._begun:
