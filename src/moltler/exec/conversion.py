@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from moltler.errors import near_match
 from moltler.exec.values import (
+    MOST_EXACT,
     as_instant,
     cast_text,
     checked_integer,
@@ -85,7 +86,7 @@ def _converted(value: object, type_: TypeName, *, rounding: bool) -> object:
         case "integer":
             return _to_integer(value, rounding=rounding)
         case "number":
-            return _to_number(value)
+            return _to_double(value) if rounding else _to_number(value)
         case "boolean":
             return _to_boolean(value, lenient=rounding)
         case "timestamp":
@@ -109,6 +110,13 @@ def _to_number(value: object) -> int | float | Decimal | None:
             return None
         return int(text) if text.lstrip("+-").isdigit() and len(text) <= 20 else float(text)
     return value if is_number(value) else None
+
+
+def _to_double(value: object) -> int | float | Decimal | None:
+    number = _to_number(value)
+    # A larger one would lose digits.
+    is_exact = isinstance(number, int) and abs(number) <= MOST_EXACT
+    return float(number) if is_exact else number
 
 
 def _to_integer(value: object, *, rounding: bool) -> int | None:

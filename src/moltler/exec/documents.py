@@ -75,6 +75,15 @@ MACROS: tuple[str, ...] = (
     "v__alike(a, b) AS a = b AND a < 4",
     "v__string(v) AS CASE WHEN variant_type(v) IN ('ARRAY', 'OBJECT')"
     " THEN CAST(CAST(v AS JSON) AS VARCHAR) ELSE CAST(v__same(v) AS VARCHAR) END",
+    # Texts of values as they are in expressions: a TIMESTAMP without zone is one in UTC.
+    "v__written(x) AS CASE WHEN typeof(x) = 'TIMESTAMP' THEN CAST(x AS VARCHAR) || '+00'"
+    " ELSE CAST(x AS VARCHAR) END",
+    "v__iso(t) AS CASE WHEN epoch_us(t) % 1000 = 0 THEN strftime(t, '%Y-%m-%dT%H:%M:%S.%gZ')"
+    " ELSE strftime(t, '%Y-%m-%dT%H:%M:%S.%fZ') END",
+    "v__inside(v) AS CASE WHEN variant_type(v) IN ('TIMESTAMP_MICROS', 'TIMESTAMP_MICROS_TZ')"
+    " THEN CAST(v__iso(CAST(v AS TIMESTAMPTZ)) AS VARIANT) ELSE v__same(v) END",
+    "v__json(a) AS CAST(to_json(list_transform(a, lambda e: v__inside(CAST(e AS VARIANT))))"
+    " AS VARCHAR)",
     "v__list(v) AS TRY_CAST(v AS VARIANT[])",
     # DuckDB says FALSE where the item is the NULL of a VARIANT.
     "v__has(a, x) AS CASE WHEN x IS NOT NULL THEN list_contains(a, x) END",
@@ -89,6 +98,10 @@ MACROS: tuple[str, ...] = (
     " lambda e: {'k': v__sort(e), 'v': e})), lambda e: e.v)",
     "v__greatest(a) AS list_extract(v__sorted(list_filter(a, lambda e: e IS NOT NULL)), -1)",
     "v__least(a) AS list_extract(v__sorted(list_filter(a, lambda e: e IS NOT NULL)), 1)",
+    # One number is written like another: in a list of DECIMALs 1 would be 1.0.
+    "array_join(a, separator) AS array_to_string(list_transform(a,"
+    " lambda e: CASE typeof(e) WHEN 'TIMESTAMP' THEN v__written(e)"
+    " ELSE v__string(CAST(e AS VARIANT)) END), separator)",
     # `||`: two arrays make one, everything else becomes text.
     "v__joined(p) AS CASE WHEN variant_type(p[1]) = 'ARRAY' AND variant_type(p[2]) = 'ARRAY'"
     " THEN CAST(list_concat(v__list(p[1]), v__list(p[2])) AS VARIANT)"

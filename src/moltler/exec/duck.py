@@ -43,7 +43,6 @@ _MACROS = (
     "array_prepend(a, x) AS list_prepend(x, a)",
     "array_remove(a, x) AS list_filter(a, lambda e: e IS DISTINCT FROM x)",
     "array_distinct(a) AS list_filter(a, lambda e, i: list_position(a, e) = i)",
-    "array_join(a, separator) AS array_to_string(a, separator)",
     "array_reverse(a) AS list_transform(range(len(a), 0, -1), lambda i: list_extract(a, i))",
     "array_flatten(a) AS flatten(a)",
     # Without the CASE a NULL bound would count as none: `greatest` passes over NULLs.

@@ -15,6 +15,7 @@ from moltler.exec.values import (
     is_array,
     order,
     same,
+    text_of,
     type_error,
     value_error,
 )
@@ -60,9 +61,16 @@ def distinct(array: Items) -> Items:
 
 
 def join(array: Items, separator: str | None) -> str:
-    """Give the items but NULLs as text, with a separator, or for NULL a comma, between them."""
+    """Give the items but NULLs as text, with a separator, or for NULL a comma, between them.
+
+    >>> join([1, 2.5, 3.0, None], ",")
+    '1,2.5,3'
+    """
     return ("," if separator is None else separator).join(
-        cast_text(item) for item in array if item is not None
+        # Integers and fractions are one kind, so they read alike.
+        text_of(item) if isinstance(item, float) else cast_text(item)
+        for item in array
+        if item is not None
     )
 
 

@@ -16,6 +16,7 @@ from moltler.plan.bound import Bound
 from moltler.plan.conjunct import COMPARISONS, Conjunct
 from moltler.plan.constant import Constants, as_text
 from moltler.plan.listed import Listed, listed, swap
+from moltler.plan.rendering import render
 from moltler.plan.scope import Block
 from moltler.plan.text import DIALECT, WRITTEN
 from moltler.plan.variants import Variants
@@ -41,6 +42,7 @@ def rewrite(bound: Bound, constants: Constants, conjuncts: Iterable[Conjunct]) -
     for conjunct in conjuncts:
         if conjunct.is_filter_only:
             conjunct.node.replace(exp.true())
+    render(bound)
     edits = Variants(bound)
 
     def shape(node: exp.Expr) -> None:

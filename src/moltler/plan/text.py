@@ -32,6 +32,16 @@ class Moltler(DuckDB):
 
     INDEX_OFFSET = 0
 
+    class Tokenizer(DuckDB.Tokenizer):
+        """Reads the language's type names as its types, which are wider than SQL's."""
+
+        KEYWORDS = {  # noqa: RUF012 - sqlglot's own way
+            **DuckDB.Tokenizer.KEYWORDS,
+            "NUMBER": TokenType.DOUBLE,
+            "INTEGER": TokenType.BIGINT,
+            "INT": TokenType.BIGINT,
+        }
+
     class Parser(DuckDB.Parser):
         """Notes the text of each projection, after which a column without a name is called."""
 

@@ -1,8 +1,8 @@
 """Texts that are read as dates and timestamps: their offset counts, and days are days in UTC.
 
 DuckDB cuts the offset off where a text becomes a DATE or a TIMESTAMP. Through TIMESTAMPTZ, in a
-session whose zone is UTC, it is applied. It is done at binding, so that constants are the same
-everywhere.
+session whose zone is UTC, it is applied. It does not know the small ``z`` of ISO 8601 either. It is
+done at binding, so that constants are the same everywhere.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from sqlglot import exp
 
 from moltler.plan.bound import Bound
+from moltler.plan.kinds import Kinds
 
 _DATED = (
     exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In, exp.Between, exp.NullSafeEQ,
@@ -20,19 +21,35 @@ _DATED = (
 _CUT = {exp.DataType.Type.DATE, exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPNTZ}
 _ZONED = re.compile(r"\d:\d\d(:\d\d(\.\d+)?)?\s*[A-Za-z+-]", re.ASCII)
 """A time of day with something behind it."""
+_SMALL_ZONE = re.compile(r"\dT\d\d:\d\d(:\d\d(\.\d+)?)?z\Z", re.ASCII | re.IGNORECASE)
 
 
 def read_in_utc(bound: Bound) -> None:
     """Write such casts and comparisons so that offsets count, in place."""
+    kinds = Kinds(bound)
     for node in list(bound.text.tree.find_all(exp.Cast, *_DATED)):
+        parts = [node.this] if isinstance(node, exp.Cast) else list(node.iter_expressions())
+        if any(kinds.of(part) == "time" for part in (node, *parts)):
+            for part in parts:
+                _enlarge_zone(bound, part)
         if isinstance(node, exp.Cast):
             if node.to.this in _CUT and _may_have_zone(bound, node.this):
                 node.set("this", _zoned(node, node.this))
-        else:
-            parts = list(node.iter_expressions())
-            if any(_is_date(bound, part) for part in parts):
-                for part in parts:
-                    _read_as_day(bound, part)
+        elif any(_is_date(bound, part) for part in parts):
+            for part in parts:
+                _read_as_day(bound, part)
+
+
+def _enlarge_zone(bound: Bound, node: exp.Expr) -> None:
+    text = _constant(bound, node)
+    if text is None or not _SMALL_ZONE.search(text):
+        return
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.Placeholder):
+        node.replace(exp.Literal.string(text[:-1] + "Z"))
+    else:
+        node.set("this", text[:-1] + "Z")
 
 
 def _read_as_day(bound: Bound, node: exp.Expr) -> None:
