@@ -115,8 +115,7 @@ def _to_number(value: object) -> int | float | Decimal | None:
 def _to_double(value: object) -> int | float | Decimal | None:
     number = _to_number(value)
     # A larger one would lose digits.
-    is_exact = isinstance(number, int) and abs(number) <= MOST_EXACT
-    return float(number) if is_exact else number
+    return float(number) if isinstance(number, int) and abs(number) <= MOST_EXACT else number
 
 
 def _to_integer(value: object, *, rounding: bool) -> int | None:
