@@ -28,7 +28,7 @@ hostile: $(READY) ## Attack the sandbox, its neighbours and its secrets, with th
 lint: $(READY)
 	$(BIN)/ruff format --check src tests benchmarks scripts
 	$(BIN)/ruff check src tests benchmarks scripts
-	$(BIN)/codespell src tests docs examples scripts benchmarks README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/codespell src tests docs examples connectors scripts benchmarks README.md CHANGELOG.md CONTRIBUTING.md
 	$(BIN)/python scripts/check_javascript.py
 
 types: $(READY)

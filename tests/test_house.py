@@ -62,6 +62,7 @@ def test_the_version_is_told_once() -> None:
 def test_nothing_ties_the_project_to_one_machine() -> None:
     tied = re.compile(r"(?<![\w/.])/(?:work|tmp|root|home)/\w")
     places = [*SOURCES, *SCRIPTS, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    places += [*(ROOT / "examples").rglob("*.*"), *(ROOT / "scripts").glob("*.py")]
+    places += [*(ROOT / "examples").rglob("*.*"), *(ROOT / "connectors").rglob("*.*")]
+    places += [*(ROOT / "scripts").glob("*.py")]
     found = [name_of(p) for p in places if tied.search(p.read_text(encoding="utf-8"))]
     assert found == []

@@ -22,7 +22,7 @@ from support.command import Moltler
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINKED = [*PAGES, ROOT / "examples/README.md"]
+LINKED = [*PAGES, ROOT / "examples/README.md", *sorted((ROOT / "connectors").rglob("*.md"))]
 DEMO_ADDRESS = "http://127.0.0.1:8765"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")

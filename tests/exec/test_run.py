@@ -86,6 +86,18 @@ def test_a_short_answer_without_conditions_exhausts_the_source(bench: Bench) -> 
     assert len(handlers.calls) == 1
 
 
+def test_a_filter_asks_for_no_page_once_a_claimed_limit_is_reached(bench: Bench) -> None:
+    # DuckDB's filter gathers small pages until they are worth handing on.
+    pages = [[row] for row in ROWS]
+    handlers = PythonHandlers({"shop": [entity("items", FIELDS, lambda *_: iter(pages))]})
+    check = "SELECT count(*) FROM t WHERE id >= 0"
+    request = handlers.request("t", "shop.items", limit=2, limit_is_claimed=True, check_sql=check)
+    with bench.start(handlers, "SELECT id FROM t WHERE id >= 0 LIMIT 2", request) as result:
+        assert list(result.rows()) == [(0,), (1,)]
+    assert [c.options for c in handlers.calls] == [{"limit": 2}]
+    assert handlers.last_call.pages == 2
+
+
 def test_pages_of_a_limited_generator_are_pulled_until_enough_rows_pass(bench: Bench) -> None:
     handlers = PythonHandlers({"shop": [entity("items", FIELDS, in_pages)]})
     check = "SELECT count(*) FROM t WHERE id >= 6"

@@ -90,6 +90,17 @@ def first_rows(
         budget.close()
 
 
+def _is_read_first(request: ScanRequest, limit: int) -> bool:
+    """Whether a limited scan is read before DuckDB runs, instead of by it.
+
+    A sort reads a generator to its end, which a claimed order makes needless. A filter gathers
+    small pages until they are worth handing on, which would be requests that nobody needs.
+    """
+    if not request.limit_is_claimed or request.order_by:
+        return True
+    return request.check_sql is not None and limit <= _MOST_BUFFERED
+
+
 class SelectRows:
     """The rows of a running SELECT (`flow.result.RowStream`)."""
 
@@ -162,10 +173,9 @@ class SelectRows:
         for scan in self._scans:
             self._register(scan, self._sources[scan.request.scan])
         for scan in self._scans:
-            request = scan.request
-            # A sort reads to the end of a generator, which a claimed order makes needless.
-            if request.limit is not None and (request.order_by or not request.limit_is_claimed):
-                self._wait(partial(self._verify, scan, request.limit))
+            limit = scan.request.limit
+            if limit is not None and _is_read_first(scan.request, limit):
+                self._wait(partial(self._verify, scan, limit))
         plan = self._plan
         if any(r.feeds for r in plan.scans):
             self._wait(lambda: self._feeder.run(self._sources))

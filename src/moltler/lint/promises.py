@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tree_sitter import Node
+
 from moltler.lint.finding import Finding
 from moltler.lint.subject import Subject
-from moltler.lint.syntax import Module, field_text, literal, method, root_name, text_of, walk
+from moltler.lint.syntax import (
+    STRINGS,
+    Module,
+    field_text,
+    literal,
+    method,
+    root_name,
+    text_of,
+    walk,
+)
 from moltler.model import Action, Entity
 
 
@@ -44,9 +55,7 @@ def doubtful_idempotence(subject: Subject, action: Action, module: Module) -> It
     if not action.idempotent or "idempoten" in action.handler.text.lower():
         return
     for node in module.nodes:
-        if node.type != "pair" or field_text(node, "key").strip("'\"") != "method":
-            continue
-        if (literal(node.child_by_field_name("value")) or "").upper() == "POST":
+        if node.type in STRINGS and (literal(node) or "").upper() == "POST" and _is_sent(node):
             yield Finding(
                 "LNT023",
                 f"`{subject.action_name(action)}` is IDEMPOTENT, so its POST may be sent twice",
@@ -55,6 +64,16 @@ def doubtful_idempotence(subject: Subject, action: Action, module: Module) -> It
                 module.place(node),
             )
             return
+
+
+def _is_sent(node: Node) -> bool:
+    """Whether a text is the `method` of a request, or is handed to a function that may send one."""
+    around = node.parent
+    if around is None:
+        return False
+    if around.type == "pair":
+        return field_text(around, "key").strip("'\"") == "method"
+    return around.type == "arguments"
 
 
 def endless_caches(module: Module) -> Iterator[Finding]:
