@@ -31,7 +31,7 @@ import pyarrow as pa
 from moltler.errors import Problem
 from moltler.flow.connector import CallLimits, ResolvedConnector
 from moltler.flow.predicate import AllOf, AnyOf, Condition, EngineText, NotOf, Predicate
-from moltler.flow.scan import IncompleteReason, ScanOutcome, ScanRequest, Warning
+from moltler.flow.scan import UNFIT, IncompleteReason, ScanOutcome, ScanRequest, Warning
 from moltler.model import (
     Action,
     Connector,
@@ -81,6 +81,21 @@ class Table:
     rows: RowsFunction
     incomplete_reason: IncompleteReason | None = None
     warnings: tuple[Warning, ...] = ()
+    server_time: Callable[[], datetime | None] = lambda: None
+    """What the ``Date`` of its first response says."""
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A value that fits no field."""
+
+    value: object
+
+    def told(self, row: Row) -> str:
+        """Give what the sandbox says about its row."""
+        raw = {k: v.value if isinstance(v, Misfit) else v for k, v in row.items()}
+        text = json.dumps(raw, default=_iso)
+        return json.dumps({"raw": text, "reason": f"`{self.value}` does not fit"})
 
 
 def entity(
@@ -204,7 +219,7 @@ class PythonHandlers:
             options_of(request),
             request.columns,
         )
-        return PythonPages(table, call, target, self.calls)
+        return PythonPages(table, call, target, self.calls, keeps_unfit=request.keeps_unfit)
 
     def execute(
         self,
@@ -233,8 +248,15 @@ class PythonPages:
     """`ports.PageStream` over what a Python handler returned."""
 
     def __init__(
-        self, table: Table, call: Call, target: ResolvedConnector, calls: list[Call]
+        self,
+        table: Table,
+        call: Call,
+        target: ResolvedConnector,
+        calls: list[Call],
+        *,
+        keeps_unfit: bool = False,
     ) -> None:
+        self._keeps_unfit = keeps_unfit
         self._table = table
         self._call = call
         self._target = target
@@ -269,7 +291,13 @@ class PythonPages:
         rows = page if isinstance(page, list | tuple) else [page]
         self._call.pages += 1
         self._rows += len(rows)
-        return wire_batch(self._table.entity, self._call.columns, rows)
+        if not self._keeps_unfit:
+            return wire_batch(self._table.entity, self._call.columns, rows)
+        misfits = [next((v for v in r.values() if isinstance(v, Misfit)), None) for r in rows]
+        told = [None if m is None else m.told(r) for m, r in zip(misfits, rows, strict=True)]
+        sound = [{k: None if isinstance(v, Misfit) else v for k, v in r.items()} for r in rows]
+        batch = wire_batch(self._table.entity, self._call.columns, sound)
+        return batch.append_column(UNFIT, pa.array(told, pa.string()))
 
     def close(self) -> None:
         """Wake a blocked pull and run the handler's ``finally``."""
@@ -291,6 +319,7 @@ class PythonPages:
             self._call.pages,
             self._call.pages,
             has_ended=self._ended,
+            server_time=self._table.server_time() if self._pages is not None else None,
         )
 
 
@@ -309,6 +338,8 @@ def options_of(request: ScanRequest) -> dict[str, Any]:
         options["fields"] = list(request.fields)
     if request.where:
         options["where"] = [_node(p) for p in request.where]
+    if request.since is not None:
+        options["since"] = plain(request.since)
     return options
 
 

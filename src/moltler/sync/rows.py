@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from moltler.flow.predicate import Scalar
 from moltler.flow.sync import DELETED_AT, MOST_EXACT, StoredColumn, Unfit
-from moltler.schema import SCALARS, DataType
+from moltler.schema import DataType
 from moltler.sync.cursor import arrow_scalar
 from moltler.sync.evolve import NUMBER, STRING
 
@@ -145,8 +145,8 @@ def arrow_type(type_: DataType) -> pa.DataType:
         "timestamp": _UTC,
         "date": pa.date32(),
     }
-    if type_.items is not None and type_.items.name in SCALARS:
-        return pa.list_(plain[type_.items.name])
+    if type_.scalar_items is not None:
+        return pa.list_(plain[type_.scalar_items.name])
     return plain.get(type_.name, pa.string())
 
 

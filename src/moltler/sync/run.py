@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Event
 
@@ -147,6 +148,10 @@ class _Run:
         try:
             writer.release(lease, record, state)
         except MoltlerError as error:
+            if error.code == "SNC004":
+                # The scope is somebody else's by now; that the run ended is still worth noting.
+                with suppress(MoltlerError):
+                    self._tools.destination.note(record)
             return error
         return None
 

@@ -1,0 +1,24 @@
+"""Syncs into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from moltler.exec.duck import Engine
+from support.syncing import SyncBench
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    """An engine that the tests of a module share."""
+    engine = Engine()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def bench(engine: Engine) -> SyncBench:
+    """A bench with an empty destination."""
+    return SyncBench(engine)
