@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -224,3 +225,30 @@ AUTH_SCHEMES: Mapping[str, AuthKeys] = {
     "aws_sigv4": AuthKeys(("access_key", "secret_key", "region", "service"), ("session_token",)),
 }
 """LANGUAGE §4.4; `moltler.net.auth.SCHEMES` says what each does."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSync:
+    """A sync as it was asked for, to be run again by hand or by its schedule."""
+
+    connector: str
+    entity: str | None
+    """``None`` for every entity."""
+    destination: str
+    table: str
+    """May hold ``*`` for the entity's name."""
+    text: str
+    """The statement in canonical form, without its semicolon, FULL and SCHEDULE."""
+    where: str | None = None
+    """The condition as it was written."""
+    cursor_field: str | None = None
+    schedule: str | None = None
+    """Cron text; ``None`` for a sync that is only run by hand."""
+    timezone: str | None = None
+    """Of the schedule; ``None`` for UTC."""
+
+    @property
+    def key(self) -> str:
+        """A text that no other sync of a home has; the same one replaces it."""
+        names = (self.connector, self.entity or "", self.destination, self.table)
+        return json.dumps([*(name.lower() for name in names), self.where], ensure_ascii=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -112,7 +112,7 @@ class MemoryDestination:
         self.commits: list[Batch] = []
 
     @contextmanager
-    def transaction(self, what: str) -> Iterator[Store]:
+    def transaction(self, what: str) -> Generator[Store]:
         """Give a copy of everything, and keep it if nothing was raised."""
         with self.lock:
             self.before(what)

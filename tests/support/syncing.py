@@ -13,7 +13,6 @@ from typing import Any
 from moltler.errors import Source, Span
 from moltler.exec.duck import Engine
 from moltler.exec.extract import Extractor
-from moltler.flow.predicate import Scalar
 from moltler.flow.sync import RunRecord, Scope
 from moltler.plan.synced import plan_entity
 from moltler.ports import Destination
@@ -66,7 +65,7 @@ class SyncBench:
         max_errors: int = 0,
         allow_empty: bool = False,
         overlap: Overlap = "SKIP",
-        bounds: tuple[Scalar, Scalar] | None = None,
+        bounds: tuple[object, object] | None = None,
         batch_rows: int = 50_000,
         retry_count: int = 0,
     ) -> Job:

@@ -17,8 +17,10 @@ from moltler.catalog.home import create_home
 from moltler.catalog.wire import (
     BadRecord,
     decode_connector,
+    decode_sync,
     decode_type,
     encode_connector,
+    encode_sync,
     encode_type,
 )
 from moltler.errors import LookupFailed
@@ -36,6 +38,7 @@ _MIGRATIONS: Sequence[Migration] = (
         "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
         "INSERT INTO counter VALUES ('serial', 0)",
     ),
+    ("CREATE TABLE sync (name TEXT PRIMARY KEY, body BLOB NOT NULL, sum INTEGER NOT NULL)",),
 )
 
 
@@ -162,11 +165,15 @@ class CatalogFile:
                 name: decode_connector(_checked(body, total))
                 for name, body, total in connection.execute("SELECT name, body, sum FROM connector")
             }
+            syncs = {
+                name: decode_sync(_checked(body, total))
+                for name, body, total in connection.execute("SELECT name, body, sum FROM sync")
+            }
             row = connection.execute("SELECT value FROM counter WHERE name = 'serial'").fetchone()
             serial = int(row[0])
         except (BadRecord, TypeError, ValueError) as error:
             raise damaged(self.path) from error
-        return _Known(Catalog(types, connectors, serial), _data_version(connection))
+        return _Known(Catalog(types, connectors, serial, syncs), _data_version(connection))
 
 
 def _data_version(connection: sqlite3.Connection) -> int:
@@ -184,6 +191,7 @@ def _write(connection: sqlite3.Connection, before: Catalog, after: Catalog) -> N
         return
     _write_rows(connection, "type", before.types, after.types, encode_type)
     _write_rows(connection, "connector", before.connectors, after.connectors, encode_connector)
+    _write_rows(connection, "sync", before.syncs, after.syncs, encode_sync)
     connection.execute("UPDATE counter SET value = ? WHERE name = 'serial'", (after.serial,))
 
 
@@ -194,7 +202,7 @@ def _write_rows(
     after: Mapping[str, _Row],
     encode: Callable[[_Row], bytes],
 ) -> None:
-    # `table` is one of the two words above, never a value.
+    # `table` is one of the words above, never a value.
     for name in before.keys() - after.keys():
         connection.execute(f"DELETE FROM {table} WHERE name = ?", (name,))  # noqa: S608
     for name, row in after.items():

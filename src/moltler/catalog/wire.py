@@ -19,6 +19,7 @@ from moltler.model import (
     Provenance,
     PushDown,
     Revision,
+    StoredSync,
     StoredTest,
     TypeEntry,
 )
@@ -206,7 +207,21 @@ def decode_connector(body: bytes) -> Connector:
     )
 
 
-_Row = TypeVar("_Row", _TypeEntry, _Connector)
+def encode_sync(sync: StoredSync) -> bytes:
+    """Give a stored sync as JSON."""
+    return msgspec.json.encode(sync)
+
+
+def decode_sync(body: bytes) -> StoredSync:
+    """Give the sync that `encode_sync` wrote.
+
+    Raises:
+        BadRecord: It did not write this.
+    """
+    return _decode(body, StoredSync)
+
+
+_Row = TypeVar("_Row", _TypeEntry, _Connector, StoredSync)
 
 
 def _decode(body: bytes, kind: type[_Row]) -> _Row:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, cast
 
 from moltler.errors import SyncError, error_class
+from moltler.exec.conversion import convert
 from moltler.flow.predicate import Scalar
 from moltler.flow.scan import QueryPlan
 from moltler.flow.sync import Lease, Mode, Scope, StoredColumn, SyncState
@@ -37,8 +38,8 @@ class Job:
     max_errors: int = 0
     allows_shrinking: bool = False
     overlap: Overlap = "SKIP"
-    bounds: tuple[Scalar, Scalar] | None = None
-    """FROM and UNTIL, in the cursor's type."""
+    bounds: tuple[object, object] | None = None
+    """FROM and UNTIL, as they were evaluated; `decide` converts them to the cursor's type."""
     batch_rows: int = 50_000
     retry_count: int = 0
 
@@ -186,7 +187,7 @@ def _full(job: Job, lease: Lease, note: str | None = None) -> Course:
     )
 
 
-def _backfill(job: Job, bounds: tuple[Scalar, Scalar], lease: Lease) -> Course:
+def _backfill(job: Job, bounds: tuple[object, object], lease: Lease) -> Course:
     cursor, target, state = job.cursor, lease.target, lease.state
     if cursor is None:
         name = target.state.cursor_field if target.state is not None else None
@@ -201,7 +202,8 @@ def _backfill(job: Job, bounds: tuple[Scalar, Scalar], lease: Lease) -> Course:
     if target.state is not None and target.state.cursor_field is not None:
         _check_same(job, cursor, target.state)
     fields = job.entity.fields
-    low, high = bounds
+    first, high = (_bound(b, cursor) for b in bounds)
+    low = first
     is_unfinished = state is not None and state.watermark is not None and target.generation
     if is_unfinished and state is not None and _is_same(cursor, state, fields.primary_key):
         low = state.watermark or low  # its rows came in order up to there
@@ -211,10 +213,25 @@ def _backfill(job: Job, bounds: tuple[Scalar, Scalar], lease: Lease) -> Course:
         cursor,
         evolve(target.columns, fields),
         None if target.generation else target.last_generation + 1,
-        start=low if low != bounds[0] else None,
+        start=low if low != first else None,
         low=low,
         high=high,
     )
+
+
+def _bound(value: object, cursor: Property) -> Scalar:
+    """Give a bound in the type of the cursor.
+
+    Raises:
+        MoltlerError: PLN007, it does not fit; SNC001, it is NULL.
+    """
+    bound = convert(value, cursor.type.name)
+    if bound is None:
+        raise _wrong(
+            f"a bound of FROM … UNTIL is NULL, and `{cursor.name}` is never less or greater",
+            "give both bounds",
+        )
+    return cast("Scalar", bound)
 
 
 def _check_key(job: Job) -> None:

@@ -6,8 +6,7 @@ import random
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from threading import Event
+from dataclasses import dataclass, field, replace
 
 from moltler.errors import MoltlerError
 from moltler.exec.extract import Extractor
@@ -17,7 +16,7 @@ from moltler.ports import Clock, Destination, Writer
 from moltler.sync.job import Job, check_job, decide
 from moltler.sync.lease import HEARTBEAT_S, TTL_S, Heartbeat, is_dead, owner_text, shown_owner
 from moltler.sync.transfer import Ending, Means, Transfer
-from moltler.sync.waiting import Pause, pause
+from moltler.sync.waiting import Ender, Pause, pause
 
 _QUEUE_POLL_S = 0.5
 
@@ -39,6 +38,7 @@ class Tools:
     new_id: Callable[[], str] = new_run_id
     watch: Callable[[RunRecord], None] = lambda _record: None
     batch_bytes: int = 64 << 20
+    ender: Ender = field(default_factory=Ender)
     heartbeat_s: float = HEARTBEAT_S
     ttl_s: float = TTL_S
 
@@ -110,7 +110,9 @@ class _Run:
             )
             if isinstance(claim, Lease) or job.overlap != "QUEUE":
                 return claim
-            tools.pause(_QUEUE_POLL_S, Event())
+            tools.pause(_QUEUE_POLL_S, tools.ender.event())
+            if tools.ender.is_over:
+                return claim
 
     def _transfer(self, writer: Writer, lease: Lease) -> Ending:
         job, tools = self._job, self._tools
@@ -131,6 +133,7 @@ class _Run:
             batch_bytes=tools.batch_bytes,
             committed=lambda: heartbeat[0].note(),
             watch=tools.watch,
+            ender=tools.ender,
         )
         transfer = Transfer(job, course, lease, self._record, means)
         heartbeat.append(Heartbeat(writer, lease, transfer.lose, every_s=tools.heartbeat_s))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from threading import Event
 
 import pyarrow as pa
 
@@ -31,7 +30,7 @@ from moltler.sync.gather import Gather
 from moltler.sync.job import Course, Job, is_same_cursor, next_state
 from moltler.sync.lease import TTL_S
 from moltler.sync.rows import arrow_type, fit, with_tombstones, within, without_nul
-from moltler.sync.waiting import Again, Attempts, Pause, Suspend
+from moltler.sync.waiting import Again, Attempts, Ender, Pause, Suspend
 
 _BATCH_BYTES = 64 << 20
 
@@ -51,6 +50,7 @@ class Means:
     """Told after every commit."""
     watch: Callable[[RunRecord], None] = lambda _record: None
     """Told how far the run is."""
+    ender: Ender = field(default_factory=Ender)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,9 @@ class Transfer:
         self._state: SyncState | None = lease.state
         self._commit: Future[Receipt] | None = None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="moltler-commit")
-        self._is_over = Event()
         self._lost: MoltlerError | None = None
+        self._wake = means.ender.event()
+        """Set to end a wait."""
         self._extraction: Extraction | None = None
         self._warnings: list[Warning] = []
         self.record = record
@@ -102,7 +103,7 @@ class Transfer:
     def lose(self, error: MoltlerError) -> None:
         """End the run from another thread: its lease is gone."""
         self._lost = error
-        self._is_over.set()
+        self._wake.set()
         extraction = self._extraction
         if extraction is not None:
             extraction.close()
@@ -141,7 +142,7 @@ class Transfer:
                     case Suspend(seconds):
                         return self._suspended(error, seconds)
                     case Again(seconds):
-                        self._means.pause(seconds, self._is_over)
+                        self._means.pause(seconds, self._wake)
                         self._check_lost()
             self._begin_anew()
 
@@ -460,6 +461,8 @@ class Transfer:
     def _check_lost(self) -> None:
         if self._lost is not None:
             raise self._lost
+        if self._means.ender.is_over:
+            raise KeyboardInterrupt
 
     def _settle_record(self) -> None:
         """Count a commit that was still on its way when the run failed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Event
+from threading import Event, Lock
 
 from moltler.errors import MoltlerError
 
@@ -17,6 +17,31 @@ _IDLE_ATTEMPTS = 5
 or fails."""
 
 Pause = Callable[[float, Event], None]
+
+
+class Ender:
+    """Ends runs and their waits; safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._events: list[Event] = []
+        self.is_over = False
+
+    def event(self) -> Event:
+        """Give an event that is set when all is to end."""
+        event = Event()
+        with self._lock:
+            self._events.append(event)
+            if self.is_over:
+                event.set()
+        return event
+
+    def end(self) -> None:
+        """End all runs at their next page, and their waits at once."""
+        with self._lock:
+            self.is_over = True
+            for event in self._events:
+                event.set()
 
 
 def pause(seconds: float, is_over: Event) -> None:
