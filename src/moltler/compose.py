@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moltler.catalog.budget import BudgetFile
+from moltler.catalog.catalog import LOCAL_DESTINATION
 from moltler.catalog.home import find_home
 from moltler.catalog.journal import Journal
 from moltler.catalog.store import CatalogFile
+from moltler.errors import LookupFailed
 from moltler.flow.connector import ResolvedConnector
+from moltler.flow.sync import RunRecord
 from moltler.loop import LoopThread
 from moltler.net.contacts import Contacts
 from moltler.session.session import Session
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from moltler.net.client import HttpTransport
     from moltler.net.settings import NetSettings
     from moltler.net.web import WebAnswer
-    from moltler.ports import Handlers, Transport
+    from moltler.ports import Clock, Destination, Handlers, Transport
     from moltler.registry.folder import Folder
     from moltler.sandbox.handler import JavaScriptHandlers
     from moltler.sandbox.room import TestRoom
@@ -73,6 +76,7 @@ def open_session(
     echo: Callable[[str], None] | None = None,
     watch: Callable[[Handlers], Handlers] | None = None,
     ask_consent: Callable[[Consent], bool] | None = None,
+    watch_sync: Callable[[RunRecord], None] | None = None,
     prewarm: bool = False,
 ) -> Session:
     """Open a session as a door wants it.
@@ -84,6 +88,7 @@ def open_session(
         echo: Takes what PRINT writes; standard output without it.
         watch: Wraps the handlers, as a door does that shows how far a scan is.
         ask_consent: Asks whoever sits there what a package may do; without it nobody is asked.
+        watch_sync: Told how far syncs are, in their threads.
         prewarm: Begin to start a runtime process now, while libraries load.
     """
     environ = os.environ  # live: a variable that is set later counts at the next use
@@ -95,6 +100,7 @@ def open_session(
         echo=echo,
         watch=watch,
         ask_consent=ask_consent,
+        watch_sync=watch_sync,
     )
     if prewarm:
         parts.spares.prewarm()
@@ -124,6 +130,7 @@ class _Parts:
         echo: Callable[[str], None] | None,
         watch: Callable[[Handlers], Handlers] | None,
         ask_consent: Callable[[Consent], bool] | None,
+        watch_sync: Callable[[RunRecord], None] | None,
     ) -> None:
         self.home = home
         self.environ = environ
@@ -140,6 +147,8 @@ class _Parts:
         self._watch = watch
         self.ask_consent = ask_consent
         self._registries: dict[str, HttpTransport] = {}
+        self._watch_sync = watch_sync
+        self._destinations: dict[str, Destination] = {}
         self._loop = LoopThread()
         self._making = threading.RLock()
         self._spares: Spares | None = None
@@ -181,6 +190,42 @@ class _Parts:
                 cached = self.cache.over(retried)
                 self._handlers = self._watch(cached) if self._watch else cached
             return self._handlers
+
+    @property
+    def bare_handlers(self) -> Handlers:
+        """The JavaScript of connectors without retries and cache, for syncs."""
+        return self.runtime
+
+    def destination(self, name: str) -> Destination:
+        """Give a destination by name.
+
+        Raises:
+            LookupFailed: CAT008, there is none.
+        """
+        folded = name.lower()
+        with self._making:
+            if folded not in self._destinations:
+                if folded != LOCAL_DESTINATION:
+                    raise LookupFailed(
+                        "CAT008", f"there is no destination `{name}`", allowed=(LOCAL_DESTINATION,)
+                    )
+                from moltler.sync.destinations.duckdb.destination import open_duckdb
+
+                self._destinations[folded] = open_duckdb(
+                    self.home / "data.duckdb", LOCAL_DESTINATION, self.clock, is_home=True
+                )
+            return self._destinations[folded]
+
+    def scratch_destination(self, path: Path, clock: Clock) -> Destination:
+        """Give a destination in a file that is about to go."""
+        from moltler.sync.destinations.duckdb.destination import open_duckdb
+
+        return open_duckdb(path, LOCAL_DESTINATION, clock)
+
+    def watch_sync(self, record: RunRecord) -> None:
+        """Take notice of how far a sync is."""
+        if self._watch_sync is not None:
+            self._watch_sync(record)
 
     @property
     def cache(self) -> ScanCache:

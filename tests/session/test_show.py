@@ -23,7 +23,6 @@ from moltler.session.show import (
     show_entities,
     show_history,
     show_packages,
-    show_syncs,
     show_tests,
     show_type,
     show_types,
@@ -312,7 +311,6 @@ def test_the_local_destination_is_always_there() -> None:
 @pytest.mark.parametrize(
     ("table", "columns"),
     [
-        (show_syncs(), "connector entity target where incremental schedule next_run last_status"),
         (show_packages(Catalog()), "type version registry sha256"),
         (show_tests(Catalog()), "type name tags last_status"),
     ],

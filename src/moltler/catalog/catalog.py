@@ -452,49 +452,8 @@ class Catalog:
             return self
         existing = self.connector(name, span)
         rest = {k: v for k, v in self.connectors.items() if v is not existing}
-        gone = {k for k, v in self.syncs.items() if v.connector.lower() == name.lower()}
-        syncs = {k: v for k, v in self.syncs.items() if k not in gone}
+        syncs = {k: v for k, v in self.syncs.items() if v.connector.lower() != name.lower()}
         return replace(self, connectors=rest, syncs=syncs)
-
-    # ── syncs ────────────────────────────────────────────────────────────────────────────────
-
-    def put_sync(self, sync: StoredSync) -> Catalog:
-        """Give the catalog with a sync, which replaces the one of the same key."""
-        if self.syncs.get(sync.key) == sync:
-            return self
-        return replace(self, syncs={**self.syncs, sync.key: sync})
-
-    def drop_schedule(
-        self, connector: str, entity: str | None, span: Span | None = None
-    ) -> Catalog:
-        """Give the catalog with syncs that are run by hand only.
-
-        Args:
-            connector: Whose syncs.
-            entity: Of this entity alone; ``None`` for all of the connector.
-            span: Where the name stands.
-
-        Raises:
-            LookupFailed: CAT001, there is no such connector; CAT008, no sync of it has a schedule.
-        """
-        owner = self.connector(connector, span)
-        found = [
-            s
-            for s in self.syncs.values()
-            if s.schedule is not None
-            and s.connector.lower() == owner.name.lower()
-            and (entity is None or (s.entity or "").lower() == entity.lower())
-        ]
-        if not found:
-            name = owner.name if entity is None else f"{owner.name}.{entity}"
-            raise LookupFailed(
-                "CAT008",
-                f"no sync of `{name}` has a schedule",
-                hint="SHOW SYNCS lists those there are",
-                span=span,
-            )
-        stopped = {s.key: replace(s, schedule=None, timezone=None) for s in found}
-        return replace(self, syncs={**self.syncs, **stopped})
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────
 

@@ -89,6 +89,13 @@ class _Rehearsal:
                 ast.Show() | ast.ShowConnector() | ast.ShowType() | ast.ShowTests() | ast.Describe()
             ):
                 return "list"
+            case ast.Sync():
+                return self._sync(statement)
+            case ast.RollbackSync():
+                return f"restore the earlier rows of {statement.target.table}"
+            case ast.DropSchedule():
+                self.catalog.load().connector(statement.connector, statement.span)
+                return "change the catalog"
             case ast.TestConnector():
                 self.catalog.load().usable(statement.name, statement.span)
                 return "call the connector"
@@ -116,6 +123,18 @@ class _Rehearsal:
             self.has_run = self.has_run and statement.into is None
         scans = ", ".join(f"{r.connector}.{r.entity.name}" for r in plan.scans)
         return f"read {scans}" if scans else "compute"
+
+    def _sync(self, statement: ast.Sync) -> str:
+        catalog = self.catalog.load()
+        if statement.entity is None:
+            _, definition, _ = catalog.usable(statement.connector, statement.span)
+            names = [f"{statement.connector}.{e.name}" for e in definition.entities]
+        else:
+            catalog.entity(statement.connector, statement.entity, statement.span)
+            names = [f"{statement.connector}.{statement.entity}"]
+        target = statement.target
+        place = f"{target.destination}.{target.table}" if target.destination else target.table
+        return f"copy {', '.join(names)} to {place}"
 
     def _definer(self) -> Definer:
         services = self.services

@@ -10,7 +10,8 @@ from moltler.catalog.catalog import Catalog
 from moltler.catalog.journal import ActionRecord, LastCall
 from moltler.flow.budget import Standing
 from moltler.flow.contact import Contact
-from moltler.ports import ActionLog, Clock, Handlers, SecretStore
+from moltler.flow.sync import RunRecord
+from moltler.ports import ActionLog, Clock, Destination, Handlers, SecretStore
 from moltler.secret import Secret
 from moltler.vault.store import SecretRow
 
@@ -159,6 +160,23 @@ class Services(Protocol):
     @property
     def handlers(self) -> Handlers:
         """The JavaScript of connectors, with retries and the cache."""
+        ...
+
+    @property
+    def bare_handlers(self) -> Handlers:
+        """The JavaScript of connectors without retries and cache, for syncs."""
+        ...
+
+    def destination(self, name: str) -> Destination:
+        """Give a destination by name; whoever closes the session closes it.
+
+        Raises:
+            LookupFailed: CAT008, there is none.
+        """
+        ...
+
+    def watch_sync(self, record: RunRecord) -> None:
+        """Take notice of how far a sync is."""
         ...
 
     @property

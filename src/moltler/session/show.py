@@ -65,10 +65,6 @@ _TYPES = _columns(
 )
 _TYPE = (*_TYPES, *_columns("hosts exposed_secrets entities actions"))
 _DESTINATIONS = _columns("name type config syncs", config="document", syncs="integer")
-_SYNCS = _columns(
-    "connector entity target where incremental schedule next_run last_status",
-    next_run="timestamp",
-)
 _PACKAGES = _columns("type version registry sha256")
 _TESTS = _columns("type name tags last_status", tags="array")
 
@@ -251,11 +247,6 @@ def describe(catalog: Catalog, path: tuple[str, ...], span: Span | None = None) 
 def show_destinations(path: str) -> Table:
     """List the destinations; `path` is the file of the local one."""
     return Table(_DESTINATIONS, ((LOCAL_DESTINATION, "duckdb", {"path": path}, 0),))
-
-
-def show_syncs() -> Table:
-    """List the syncs of the home."""
-    return Table(_SYNCS, ())
 
 
 def show_packages(catalog: Catalog) -> Table:

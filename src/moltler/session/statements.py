@@ -34,8 +34,9 @@ from moltler.vault.lookup import lookup_secret
 
 if TYPE_CHECKING:
     from moltler.exec.run import SelectRows
+    from moltler.session.syncing import Syncer
 
-LATER = ast.Sync | ast.RollbackSync | ast.DropSchedule | ast.CreateDestination | ast.DropDestination
+LATER = ast.CreateDestination | ast.DropDestination
 """Statements of the language that this version reads and formats, and does not run yet."""
 
 Delivery = ast.Package | ast.Publish | ast.Install | ast.Upgrade | ast.PackageAdmin
@@ -131,6 +132,16 @@ class StatementRunner:
                 return self._test(statement)
             case ast.ClearCache():
                 return self._clear_cache(statement)
+            case ast.Sync():
+                return self.syncer(scope).sync(statement)
+            case ast.RollbackSync():
+                return self.syncer(scope).rollback(statement)
+            case ast.DropSchedule():
+                catalog = self.services.catalog
+                catalog.update(
+                    lambda c: c.drop_schedule(statement.connector, statement.entity, statement.span)
+                )
+                return Done(*statement_name(statement))
             case ast.Show():
                 return self._show(statement)
             case ast.ShowConnector():
@@ -172,6 +183,13 @@ class StatementRunner:
             services.journal.forget,
         )
 
+    def syncer(self, scope: Scope) -> Syncer:
+        """Runs the statements that sync."""
+        from moltler.session.syncing import Syncer
+
+        variables = SqlVariables(scope, self.values)
+        return Syncer(self.services, self.resolve, self.environment(scope), variables)
+
     def _catalog(self) -> Catalog:
         return self.services.catalog.load()
 
@@ -186,7 +204,9 @@ class StatementRunner:
             case "DESTINATIONS":
                 return show.show_destinations(str(self.services.home / "data.duckdb"))
             case "SYNCS":
-                return show.show_syncs()
+                from moltler.session.sync_listing import show_syncs
+
+                return show_syncs(self.services)
             case "PACKAGES":
                 return show.show_packages(self._catalog())
             case "CACHE":
@@ -220,7 +240,10 @@ class StatementRunner:
                 connector = catalog.connector(name, span)
                 return show.show_history(journal.history(connector.name, statement.limit))
             case "SYNC HISTORY":
-                raise not_supported(statement, "SHOW CONNECTOR … SYNC HISTORY")
+                from moltler.session.sync_listing import show_history
+
+                connector = catalog.connector(name, span)
+                return show_history(self.services, connector.name, statement.limit)
             case _:
                 assert_never(statement.aspect)
 

@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from moltler.catalog.catalog import LOCAL_DESTINATION, Catalog
+from moltler.catalog.syncs import drop_schedule, put_sync
 from moltler.errors import LookupFailed, MoltlerError, PlanError, Source, error_class, near_match
 from moltler.exec.evaluate import Environment, evaluate
 from moltler.flow.connector import ResolvedConnector
-from moltler.flow.result import Column, Table
+from moltler.flow.result import Column, Done, Table
 from moltler.flow.scan import Warning
 from moltler.flow.sync import QUARANTINE, RunRecord, Scope
 from moltler.lang import ast
@@ -21,6 +22,7 @@ from moltler.model import Entity, StoredSync
 from moltler.plan.bound import Variables
 from moltler.schema import Property
 from moltler.session.environment import CatalogTables
+from moltler.session.names import statement_name
 from moltler.session.services import Services
 
 if TYPE_CHECKING:
@@ -44,7 +46,23 @@ RUN_COLUMNS = (
     Column("message", "string"),
 )
 """Of a sync's result and of SYNC HISTORY (LANGUAGE §9.2)."""
+_ROLLBACK_COLUMNS = (
+    Column("target", "string"),
+    Column("generation", "integer"),
+    Column("rows", "integer"),
+    Column("watermark", "any"),
+)
 HISTORY_COLUMNS = (*RUN_COLUMNS, Column("started", "timestamp"), Column("run_id", "string"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One entity of a statement: a job, or why there is none."""
+
+    connector: str
+    job: Job | None
+    failed: RunOutcome | None = None
+    names_values: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +88,31 @@ class Syncer:
             MoltlerError: A sync failed; the code is that of the first failure.
         """
         if self.services.read_only:
-            raise PlanError(
-                "PLN012",
-                f"SYNC CONNECTOR {statement.connector} writes, and this session only reads",
-                hint="leave out --read-only",
-                span=statement.span,
-            )
+            raise _read_only(f"SYNC CONNECTOR {statement.connector}", statement)
         catalog = self.services.catalog.load()
         destination = statement.target.destination or LOCAL_DESTINATION
-        jobs, names_values = self._jobs(statement, catalog, destination)
-        warnings = self._store(statement, catalog, destination, names_values=names_values)
-        return self._run(jobs, destination, warnings, statement)
-
-    def _run(
-        self,
-        jobs: Sequence[Job],
-        destination: str,
-        warnings: tuple[Warning, ...],
-        statement: ast.Sync,
-    ) -> Table:
-        from moltler.sync.crew import run_jobs
-
-        tools = self._tools(destination)
-        outcomes = run_jobs(jobs, tools)
-        for job in jobs[:1]:
-            self._note_call(job.scope.connector, outcomes)
-        _check(outcomes, destination, statement)
+        plans = self._plans(statement, catalog)
+        outcomes = self._run(plans, destination)
+        self._note_call(plans[0].connector, outcomes)
+        # A first run may fail for a while because of the API; what can never run is not kept.
+        if any(o.error is None or o.error.blame != "user" for o in outcomes):
+            warnings = self._store(statement, plans, destination)
+        else:
+            warnings = ()
+        _check(outcomes, statement)
         noted = (w for o in outcomes for w in o.warnings)
         return Table(
             RUN_COLUMNS,
             tuple(run_row(o.record, destination) for o in outcomes),
             tuple(dict.fromkeys((*warnings, *noted))),
         )
+
+    def _run(self, plans: Sequence[_Plan], destination: str) -> list[RunOutcome]:
+        from moltler.sync.crew import run_jobs
+
+        jobs = [p.job for p in plans if p.job is not None]
+        ran = iter(run_jobs(jobs, self._tools(destination)) if jobs else ())
+        return [next(ran) if p.failed is None else p.failed for p in plans]
 
     def _tools(self, destination: str) -> Tools:
         from moltler.exec.extract import Extractor
@@ -126,17 +137,42 @@ class Syncer:
         text = None if error is None else f"{error.code}: {error.message}"
         self.services.journal.note_call(connector, text)
 
+    def rollback(self, statement: ast.RollbackSync) -> Table:
+        """Run ROLLBACK SYNC.
+
+        Raises:
+            LookupFailed: CAT002, CAT008.
+        """
+        if self.services.read_only:
+            raise _read_only("ROLLBACK SYNC", statement)
+        name = statement.target.destination or LOCAL_DESTINATION
+        try:
+            back = self.services.destination(name).rollback(statement.target.table)
+        except MoltlerError as error:
+            raise error.at(statement.target.span) from None
+        watermark = None if back.state is None else back.state.watermark
+        row = (statement.target.table, back.generation, back.rows, watermark)
+        return Table(_ROLLBACK_COLUMNS, (row,))
+
+    def drop_schedule(self, statement: ast.DropSchedule) -> Done:
+        """Run DROP SCHEDULE.
+
+        Raises:
+            LookupFailed: CAT001, CAT008.
+        """
+        self.services.catalog.update(
+            lambda c: drop_schedule(c, statement.connector, statement.entity, statement.span)
+        )
+        return Done(*statement_name(statement))
+
     # ── jobs ─────────────────────────────────────────────────────────────────────────────────
 
-    def _jobs(
-        self, statement: ast.Sync, catalog: Catalog, destination: str
-    ) -> tuple[list[Job], bool]:
+    def _plans(self, statement: ast.Sync, catalog: Catalog) -> list[_Plan]:
         connector, definition, _ = catalog.usable(statement.connector, statement.span)
-        if statement.entity is None:
-            entities = definition.entities
-        else:
-            entities = (catalog.entity(connector.name, statement.entity, statement.span),)
-        table = statement.target.table
+        if statement.entity is not None:
+            entity = catalog.entity(connector.name, statement.entity, statement.span)
+            return [self._plan(statement, catalog, connector.name, entity)]
+        table, entities = statement.target.table, definition.entities
         if len(entities) > 1 and "*" not in table:
             raise error_class("SNC009")(
                 "SNC009",
@@ -144,25 +180,31 @@ class Syncer:
                 hint=f"write TO '{table}_*', where * stands for the name of each entity",
                 span=statement.target.span,
             )
-        target = self.resolve(catalog, connector.name)
-        made = [
-            self._job(statement, catalog, connector.name, entity, target) for entity in entities
-        ]
-        del destination
-        return [job for job, _ in made], any(names for _, names in made)
+        # Each entity is on its own: one that cannot be planned does not stop the others.
+        return [self._tried(statement, catalog, connector.name, entity) for entity in entities]
 
-    def _job(
-        self,
-        statement: ast.Sync,
-        catalog: Catalog,
-        connector: str,
-        entity: Entity,
-        target: ResolvedConnector,
-    ) -> tuple[Job, bool]:
+    def _tried(
+        self, statement: ast.Sync, catalog: Catalog, connector: str, entity: Entity
+    ) -> _Plan:
+        from moltler.sync.run import RunOutcome, new_run_id
+
+        try:
+            return self._plan(statement, catalog, connector, entity)
+        except MoltlerError as error:
+            scope = Scope(connector, entity.name, statement.target.table.replace("*", entity.name))
+            now = self.services.clock.now()
+            message = f"{error.code}: {error.message}"
+            record = RunRecord(
+                new_run_id(), scope, "full", "failed", now, ended=now, message=message
+            )
+            return _Plan(connector, None, RunOutcome(record, error))
+
+    def _plan(self, statement: ast.Sync, catalog: Catalog, connector: str, entity: Entity) -> _Plan:
         from moltler.plan.synced import plan_entity
-        from moltler.sync.job import Job
+        from moltler.sync.job import BATCH_ROWS, Job, check_job
 
         services = self.services
+        target = self.resolve(catalog, connector)
         planned = plan_entity(
             connector,
             entity.name,
@@ -194,10 +236,18 @@ class Syncer:
             allows_shrinking=statement.allow_empty,
             overlap=statement.overlap or "SKIP",
             bounds=bounds,
-            batch_rows=int(str(options.get("batch_size", Job.batch_rows))),
+            batch_rows=int(str(options.get("batch_size", BATCH_ROWS))),
             retry_count=target.limits.retry_count,
         )
-        return job, planned.names_values
+        if statement.schedule is not None and planned.names_values:
+            raise PlanError(
+                "PLN003",
+                "a scheduled sync cannot name variables or parameters: they are gone by then",
+                hint="write the values into its WHERE",
+                span=statement.span,
+            )
+        check_job(job)
+        return _Plan(connector, job, None, planned.names_values)
 
     def _lookback(self, statement: ast.Sync) -> timedelta | None:
         if statement.lookback is None:
@@ -221,39 +271,41 @@ class Syncer:
     # ── stored syncs ─────────────────────────────────────────────────────────────────────────
 
     def _store(
-        self, statement: ast.Sync, catalog: Catalog, destination: str, *, names_values: bool
+        self, statement: ast.Sync, plans: Sequence[_Plan], destination: str
     ) -> tuple[Warning, ...]:
         """Keep a sync for `moltler sync`; a backfill is no sync of its own."""
         if statement.backfill_from is not None:
             return ()
-        if names_values:
-            if statement.schedule is not None:
-                raise PlanError(
-                    "PLN003",
-                    "a scheduled sync cannot name variables or parameters: they are gone by then",
-                    hint="write the values into its WHERE",
-                    span=statement.span,
-                )
+        if any(p.names_values for p in plans):
             message = "its WHERE names variables, so `moltler sync` will not know it"
             return (Warning("not_stored", message, statement.connector),)
         plain = replace(statement, full=False, schedule=None, timezone=None)
         sync = StoredSync(
-            connector=catalog.connector(statement.connector).name,
+            connector=plans[0].connector,
             entity=statement.entity,
             destination=destination,
             table=statement.target.table,
             text=print_statement(plain).removesuffix(";"),
-            where=None if statement.where is None else statement.where.span.text,
+            where=next((p.job.scope.where for p in plans if p.job is not None), None),
             cursor_field=statement.incremental_on,
             schedule=statement.schedule,
             timezone=statement.timezone,
         )
-        known = catalog.syncs.get(sync.key)
+        known = self.services.catalog.load().syncs.get(sync.key)
         if statement.schedule is None and known is not None:
             # Running a scheduled sync by hand does not take its schedule away.
             sync = replace(sync, schedule=known.schedule, timezone=known.timezone)
-        self.services.catalog.update(lambda c: c.put_sync(sync))
+        self.services.catalog.update(lambda c: put_sync(c, sync))
         return ()
+
+
+def _read_only(words: str, statement: ast.Statement) -> PlanError:
+    return PlanError(
+        "PLN012",
+        f"{words} writes, and this session only reads",
+        hint="leave out --read-only",
+        span=statement.span,
+    )
 
 
 def read_stored(sync: StoredSync, *, full: bool = False) -> ast.Sync:
@@ -262,37 +314,6 @@ def read_stored(sync: StoredSync, *, full: bool = False) -> ast.Sync:
     if not isinstance(statement, ast.Sync):
         raise TypeError(sync.text)  # the catalog holds nothing else
     return replace(statement, full=full)
-
-
-def stored_syncs(
-    catalog: Catalog, connector: str | None = None, entity: str | None = None
-) -> tuple[StoredSync, ...]:
-    """Give the stored syncs by name, of one connector or entity or of all.
-
-    Raises:
-        LookupFailed: CAT001, CAT008.
-    """
-    found = sorted(
-        catalog.syncs.values(),
-        key=lambda s: (s.connector.lower(), (s.entity or "").lower(), s.destination, s.table),
-    )
-    if connector is None:
-        return tuple(found)
-    name = catalog.connector(connector).name
-    chosen = tuple(
-        s
-        for s in found
-        if s.connector.lower() == name.lower()
-        and (entity is None or s.entity is None or s.entity.lower() == entity.lower())
-    )
-    if not chosen:
-        shown = name if entity is None else f"{name}.{entity}"
-        raise LookupFailed(
-            "CAT008",
-            f"there is no stored sync of `{shown}`",
-            hint=f"run SYNC CONNECTOR {shown} TO table; once, and it is stored",
-        )
-    return chosen
 
 
 def run_row(record: RunRecord, destination: str) -> tuple[object, ...]:
@@ -322,7 +343,7 @@ def history_row(record: RunRecord, destination: str) -> tuple[object, ...]:
     return (*run_row(record, destination), record.started, record.run_id)
 
 
-def _check(outcomes: Sequence[RunOutcome], destination: str, statement: ast.Sync) -> None:
+def _check(outcomes: Sequence[RunOutcome], statement: ast.Sync) -> None:
     """Raise the first failure, naming all."""
     failed = [o for o in outcomes if o.error is not None]
     if not failed:
@@ -381,6 +402,3 @@ def _field(entity: Entity, name: str | None, statement: ast.Sync) -> Property | 
             allowed=names,
         )
     return found
-
-
-__all__ = ["MoltlerError", "Syncer"]

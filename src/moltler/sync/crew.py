@@ -39,4 +39,3 @@ def run_jobs(jobs: Sequence[Job], tools: Tools, *, width: int = MOST_AT_ONCE) ->
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-

@@ -16,6 +16,8 @@ from moltler.schema import Property
 from moltler.sync.cursor import check_cursor, lower_bound
 from moltler.sync.evolve import columns_of, evolve
 
+BATCH_ROWS = 50_000
+"""OPTIONS batch_size, unless it is set."""
 Deletes = Literal["NONE", "FIELD", "SWEEP"]
 Overlap = Literal["SKIP", "QUEUE", "CANCEL"]
 
@@ -40,7 +42,7 @@ class Job:
     overlap: Overlap = "SKIP"
     bounds: tuple[object, object] | None = None
     """FROM and UNTIL, as they were evaluated; `decide` converts them to the cursor's type."""
-    batch_rows: int = 50_000
+    batch_rows: int = BATCH_ROWS
     retry_count: int = 0
 
     @property

@@ -8,19 +8,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol, cast
 
-from moltler.catalog.catalog import Catalog
+from moltler.catalog.catalog import LOCAL_DESTINATION, Catalog
 from moltler.catalog.references import references_in
-from moltler.errors import MoltlerError, Span, error_class
+from moltler.errors import LookupFailed, MoltlerError, Span, error_class
 from moltler.exec.cache import ScanCache
 from moltler.exec.duck import Connection, Engine
 from moltler.exec.retry import RetryingHandlers, RetryPolicy, sleep
 from moltler.exec.scope import Scope
 from moltler.flow.connector import ResolvedConnector
+from moltler.flow.sync import RunRecord
 from moltler.model import Handler
 from moltler.net.contacts import Contacts
-from moltler.ports import Clock, Handlers, SecretStore, Transport
+from moltler.ports import Clock, Destination, Handlers, SecretStore, Transport
 from moltler.sandbox.coverage import Lines
 from moltler.secret import Secret, redact
 from moltler.testing.clock import TestClock
@@ -87,6 +89,10 @@ class Host(Protocol):
     @property
     def engine(self) -> Engine:
         """DuckDB."""
+        ...
+
+    def scratch_destination(self, path: Path, clock: Clock) -> Destination:
+        """Give a destination in a file that is about to go."""
         ...
 
     def open_room(self, open_transport: OpenTransport, *, covers: bool = False) -> Room:
@@ -188,6 +194,8 @@ class World:
         policy = RetryPolicy(self.clock, self._skip if is_instant else sleep)
         self.handlers: Handlers = self.cache.over(RetryingHandlers(self.room, policy))
         """The JavaScript of the test's connectors, with retries and a cache of its own."""
+        self._destination: Destination | None = None
+        self._folder: TemporaryDirectory[str] | None = None
         self._host = host
         self._timeout = timeout
         self._engine = _WatchedEngine(host.engine)
@@ -202,6 +210,33 @@ class World:
         """DuckDB, stopped when the time is up."""
         return self._engine
 
+    @property
+    def bare_handlers(self) -> Handlers:
+        """The JavaScript of the test's connectors, without retries and cache."""
+        return self.room
+
+    def destination(self, name: str) -> Destination:
+        """Give the destination of the test, whose tables vanish with it.
+
+        Raises:
+            LookupFailed: CAT008, it is another one.
+        """
+        if name.lower() != LOCAL_DESTINATION:
+            raise LookupFailed(
+                "CAT008",
+                f"a test has no destination `{name}`",
+                hint="sync into a table of the test's own: TO table",
+                allowed=(LOCAL_DESTINATION,),
+            )
+        if self._destination is None:
+            self._folder = TemporaryDirectory(prefix="moltler-test-")
+            path = Path(self._folder.name, "data.duckdb")
+            self._destination = self._host.scratch_destination(path, self.clock)
+        return self._destination
+
+    def watch_sync(self, record: RunRecord) -> None:
+        """Take no notice: tests are watched as a whole."""
+
     def print(self, text: str) -> None:
         """Write one line for the user."""
         self._host.print(text)
@@ -211,6 +246,11 @@ class World:
         self._over.set()
         self._timer.cancel()
         self.room.close()
+        destination, self._destination = self._destination, None
+        if destination is not None:
+            destination.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     # ── what only tests have ─────────────────────────────────────────────────────────────────
 
