@@ -19,7 +19,6 @@ from moltler.render.text import error_lines
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "src/moltler/explanations"
 SECTIONS = ["## Why it happens", "## Example", "## What to do"]
-LATER_FAMILIES = {"SNC"}
 
 # Capitals that are no keywords of the language: abbreviations, SQL, JavaScript and shell.
 NAMES = {
@@ -107,11 +106,6 @@ def test_page_refers_only_to_codes_and_files_that_exist(code: str) -> None:
 
     assert set(re.findall(r"\b[A-Z]{3}\d{3}\b", text)) <= set(CODES)
     assert all((ROOT / path).exists() for path in re.findall(r"\bdocs/[\w/.-]+\.md\b", text))
-
-
-@pytest.mark.parametrize("code", [c for c in CODES if c[:3] in LATER_FAMILIES])
-def test_page_of_a_later_stage_says_so(code: str) -> None:
-    assert "PLN011" in page(code)
 
 
 def test_explain_prints_the_page(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,26 @@ SEARCH = SHOP.replace(
     '"created_at": {"type": "timestamp"}, "search": {"type": "string", "filter_only": true}}',
 )
 
+SHRUNK = (
+    SHOP.replace(
+        "'async function query() { return Array",
+        "'async function query() { return times++ ? [] : Array",
+    ).replace(
+        "'async function query() { return times++",
+        "'let times = 0; async function query() { return times++",
+    )
+    + INSTANCE
+    + "SYNC CONNECTOR my_shop.orders TO orders;"
+)
+UNFIT = (
+    SHOP.replace('[{id: "1", name: "Lamp"}]', '[{id: "1", price: "?"}, {id: "2", price: "n/a"}]')
+    + INSTANCE
+)
+CAPPED = SHOP.replace(
+    "'async function query() { return Array.from({length: 200}, (_, i) => ({id: i})); }'",
+    "'async function* query() { for (let i = 0; ; i++) yield [{id: i}]; }'",
+) + INSTANCE.replace(";", ' OPTIONS {"max_pages": 2};')
+
 BEFORE = {
     "DEF001": DRAFT,
     "DEF002": DRAFT,
@@ -81,6 +101,11 @@ BEFORE = {
     "PLN011": SHOP + INSTANCE,
     "PKG006": "",
     "PLN900": "",
+    "SNC001": SHOP + INSTANCE,
+    "SNC003": SHRUNK,
+    "SNC005": UNFIT,
+    "SNC008": CAPPED,
+    "SNC009": SHOP + INSTANCE + "SYNC CONNECTOR my_shop.items TO items;",
     "TST001": "DECLARE results = [{'id': '1'}, {'id': '3'}];".replace("'", '"'),
     "TST004": SHOP + INSTANCE,
 }

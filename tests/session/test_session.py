@@ -203,7 +203,6 @@ def test_opening_and_reading_an_empty_home_writes_nothing(home: Path) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "SYNC CONNECTOR s.items TO items",
         "CREATE DESTINATION d TYPE 'duckdb'",
     ],
 )

@@ -137,11 +137,7 @@ class StatementRunner:
             case ast.RollbackSync():
                 return self.syncer(scope).rollback(statement)
             case ast.DropSchedule():
-                catalog = self.services.catalog
-                catalog.update(
-                    lambda c: c.drop_schedule(statement.connector, statement.entity, statement.span)
-                )
-                return Done(*statement_name(statement))
+                return self.syncer(scope).drop_schedule(statement)
             case ast.Show():
                 return self._show(statement)
             case ast.ShowConnector():
