@@ -233,7 +233,7 @@ def test_sessions_that_refresh_at_once_use_each_refresh_token_once(
 
 
 def test_a_used_up_refresh_token_asks_for_authorisation(home: Path, oauth: OAuthServer) -> None:
-    oauth.is_revoked = True
+    oauth.revoke()
     with moltler.connect(home) as session:
         define(session, oauth)
         with pytest.raises(MoltlerError) as caught:
