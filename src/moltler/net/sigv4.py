@@ -14,7 +14,7 @@ import hmac
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from urllib.parse import quote, unquote, unquote_plus
+from urllib.parse import quote, unquote_to_bytes
 
 from moltler.net.address import WebAddress
 from moltler.net.call import Call, Headers
@@ -77,7 +77,7 @@ def _canonical_request(call: Call, headers: Headers, digest: str, service: str) 
 
 def _canonical_path(address: WebAddress, service: str) -> str:
     if service == "s3":
-        return quote(unquote(address.path), safe="/" + _UNRESERVED)
+        return quote(unquote_to_bytes(address.path), safe="/" + _UNRESERVED)
     # Every other service has the path as it is sent encoded once more.
     return quote(re.sub("/+", "/", address.path), safe="/" + _UNRESERVED)
 
@@ -85,7 +85,10 @@ def _canonical_path(address: WebAddress, service: str) -> str:
 def _canonical_query(query: str | None) -> str:
     pairs = [part.partition("=") for part in (query or "").split("&") if part]
     encoded = [
-        tuple(quote(unquote_plus(text), safe=_UNRESERVED) for text in (name, value))
+        tuple(
+            quote(unquote_to_bytes(text.replace("+", " ")), safe=_UNRESERVED)
+            for text in (name, value)
+        )
         for name, _, value in pairs
     ]
     return "&".join(f"{name}={value}" for name, value in sorted(encoded))
