@@ -143,6 +143,27 @@ def test_without_its_value_a_request_goes_out_as_it_is(
     assert "authorization" not in sent(http_server).headers
 
 
+@pytest.mark.parametrize("value", ["key\n", "a\r\nX-Evil: 1", "nul\0", "bell\x07", "\udc80"])
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {"scheme": "bearer", "token": "key"},
+        {"scheme": "header", "name": "X-Key", "value": "key"},
+        {"scheme": "aws_sigv4", "access_key": "key", "secret_key": "key",
+         "region": {"value": "r"}, "service": {"value": "s3"}},
+    ],
+)  # fmt: skip
+def test_a_secret_that_no_header_can_hold_is_an_error_with_a_hint(
+    make: Authed, http_server: HttpServer, value: str, auth: Mapping[str, Any]
+) -> None:
+    shop = make(auth, {"api_url": http_server.url}, {"key": value})
+    code = "try { await fetch(url) } catch (e) { return [e.code, e.message] }"
+    found, message = run(shop, code)
+    assert found == "EGRESS_BLOCKED"
+    assert "line break or another character" in message
+    assert http_server.requests == []
+
+
 def test_aws_requests_are_signed_as_they_leave(make: Authed, http_server: HttpServer) -> None:
     auth = {"scheme": "aws_sigv4", "access_key": "id", "secret_key": "key", "region": "region",
             "service": {"value": "s3"}}  # fmt: skip

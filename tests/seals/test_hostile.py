@@ -166,10 +166,15 @@ def test_seals_cannot_make_a_request_grow_without_end(make: Shop, http_server: H
     assert http_server.requests == []
 
 
-def test_a_secret_with_a_line_break_makes_no_header(make: Shop, http_server: HttpServer) -> None:
-    shop = make("two\r\nX-Evil: 1")
-    seen = run(shop, "try { await fetch(url, {headers: {'X-Key': key}}) } catch (e) { return e }")
-    assert seen is not None
+@pytest.mark.parametrize("value", ["two\r\nX-Evil: 1", "the end\n", "nul\0", "one\x01", "\ud800"])
+def test_a_secret_with_a_line_break_makes_no_header(
+    make: Shop, http_server: HttpServer, value: str
+) -> None:
+    shop = make(value)
+    seen = run(
+        shop, "try { await fetch(url, {headers: {'X-Key': key}}) } catch (e) { return e.code }"
+    )
+    assert seen == "EGRESS_BLOCKED"
     assert http_server.requests == []
 
 

@@ -14,7 +14,7 @@ from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import HttpResponse
 from moltler.model import AUTH_SCHEMES
 from moltler.net.address import WebAddress
-from moltler.net.call import Call, failure
+from moltler.net.call import NOT_IN_HEADERS, TOKEN, Call, failure
 from moltler.net.oauth import Ask, Client, Grant, TokenKeeper, basic
 from moltler.net.policy import HostPattern, HostPolicy, host_pattern
 from moltler.net.resealing import resealed, spellings
@@ -235,7 +235,18 @@ class Authenticator:
                 hint="use https, or name the host with http:// in the instance's CONFIG",
             )
         with self._named():
-            return replace(await scheme.authenticate(call), sealed=call.written)
+            signed = await scheme.authenticate(call)
+        for name, value in signed.headers:
+            if not TOKEN.fullmatch(name) or NOT_IN_HEADERS.search(value):
+                raise failure(
+                    call,
+                    self._target.secrets,
+                    "EGRESS_BLOCKED",
+                    f"what AUTH gives for the header `{name[:80]!a}` holds a line break or another"
+                    " character that headers may not have",
+                    hint="set the secret anew, without it",
+                )
+        return replace(signed, sealed=call.written)
 
     async def renewed(self, plain: Call, sent: Call) -> Call | None:
         """Give the call to send once more after a 401, or ``None`` if that is pointless.

@@ -14,6 +14,8 @@ from moltler.secret import Secret, redact
 from moltler.vault.seal import derived
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+"""What no value of a header may hold (RFC 9110 §5.5); a line break would begin another header."""
 FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 OF_THE_BODY = frozenset(

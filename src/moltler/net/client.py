@@ -13,6 +13,7 @@ from typing import cast
 import aiohttp
 from yarl import URL
 
+from moltler.errors import InternalError
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
 from moltler.net.address import WebAddress
@@ -27,6 +28,7 @@ from moltler.net.policy import HostPolicy, Refused, is_loopback, policy_of
 from moltler.net.resolver import PolicyResolver
 from moltler.net.settings import NetSettings
 from moltler.net.throttle import OwnThrottle, SharedThrottle
+from moltler.secret import redact
 
 _MAX_HEADERS = 1000
 _LARGE_BODY = 1 << 20
@@ -248,6 +250,13 @@ class HttpTransport:
             raise explain(
                 call, error, self._target.secrets, self._settings.connect_timeout_s
             ) from error
+        except _Lost:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours, which may quote the request
+            what = redact(f"{type(error).__name__}: {error}", self._target.secrets)
+            fault = InternalError("INT001", f"{call.shown} could not be sent: {what}")
+            # Not `from error`, whose own text would be shown with it.
+            raise fault.with_traceback(error.__traceback__) from None
 
     def _headers(self, call: Call) -> Iterator[tuple[str, str]]:
         yield from call.headers

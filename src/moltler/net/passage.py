@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ from moltler.flow.http import FetchCode, FetchFailure, HttpRequest
 from moltler.net.address import BadAddress, parse_address, resolve
 from moltler.net.call import (
     FORBIDDEN_METHODS,
+    NOT_IN_HEADERS,
     OF_THE_BODY,
     OF_THE_CONNECTION,
     TOKEN,
@@ -156,7 +156,7 @@ class Passage:
         if not TOKEN.fullmatch(call.method) or call.method in FORBIDDEN_METHODS:
             raise self.failure(call, "EGRESS_BLOCKED", "this method may not be sent")
         for name, value in call.headers:
-            if not TOKEN.fullmatch(name) or re.search("[\r\n\0]", value):
+            if not TOKEN.fullmatch(name) or NOT_IN_HEADERS.search(value):
                 raise self.failure(
                     call, "EGRESS_BLOCKED", f"the header `{name[:80]!a}` holds a line break or "
                     "another character that headers may not have",

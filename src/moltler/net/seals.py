@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from urllib.parse import quote, quote_plus
 
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import HttpRequest
 from moltler.net.address import BadAddress, WebAddress, canonical_host, parse_address
-from moltler.net.call import Call, Headers, carries_secret, failure
+from moltler.net.call import NOT_IN_HEADERS, Call, Headers, carries_secret, failure
 from moltler.net.policy import HostPolicy
 from moltler.vault.seal import Escape, SealBook, SealTooLarge
 
-_LINE_BREAK = re.compile("[\r\n\0]")
 _UNLIMITED = 1 << 40
 _LARGE = 1 << 20
 
@@ -90,13 +88,14 @@ class Unsealing:
         if opened is call:
             return call
         for (name, value), (_, written) in zip(opened.headers, call.headers, strict=True):
-            if value != written and _LINE_BREAK.search(value):
+            if value != written and NOT_IN_HEADERS.search(value):
                 raise failure(
                     call,
                     self._target.secrets,
                     "EGRESS_BLOCKED",
-                    f"the secret for the header `{name[:80]}` holds a line break",
-                    hint="set the secret anew, without the line break",
+                    f"the secret for the header `{name[:80]}` holds a line break or another"
+                    " character that headers may not have",
+                    hint="set the secret anew, without it",
                 )
         return replace(opened, sealed=call.written)
 

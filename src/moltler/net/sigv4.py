@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import quote, unquote_to_bytes
 
@@ -33,10 +33,10 @@ class AwsKeys:
     """Who signs, and for which service."""
 
     access_key: str
-    secret_key: str
+    secret_key: str = field(repr=False)
     region: str
     service: str
-    session_token: str | None = None
+    session_token: str | None = field(default=None, repr=False)
 
 
 def sign(call: Call, keys: AwsKeys, now: datetime) -> Call:
@@ -95,7 +95,7 @@ def _canonical_query(query: str | None) -> str:
 
 
 def _key(keys: AwsKeys, day: str) -> bytes:
-    key = f"AWS4{keys.secret_key}".encode()
+    key = f"AWS4{keys.secret_key}".encode("utf-8", "surrogatepass")
     for part in (day, keys.region, keys.service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
