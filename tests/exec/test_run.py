@@ -126,6 +126,34 @@ def test_each_reference_of_a_self_join_reads_a_stream_of_its_own(bench: Bench) -
     assert len(handlers.calls) == 2
 
 
+def test_a_handler_is_at_work_before_anybody_reads_the_result(bench: Bench) -> None:
+    began = threading.Event()
+
+    def items(_config: Any, _filters: Any, _options: Any) -> list[dict[str, Any]]:
+        began.set()
+        return ROWS
+
+    handlers = PythonHandlers({"shop": [entity("items", FIELDS, items)]})
+    request = handlers.request("t", "shop.items")
+    with bench.start(handlers, "SELECT count(*) FROM t", request) as result:
+        assert began.wait(10)
+        assert list(result.rows()) == [(20,)]
+    assert len(handlers.calls) == 1
+
+
+def test_a_result_that_nobody_reads_leaves_nothing_running(bench: Bench) -> None:
+    began = threading.Event()
+
+    def items(_config: Any, _filters: Any, _options: Any) -> Iterator[Any]:
+        began.set()
+        yield Block()
+
+    handlers = PythonHandlers({"shop": [entity("items", FIELDS, items)]})
+    with bench.start(handlers, "SELECT id FROM t", handlers.request("t", "shop.items")):
+        assert began.wait(20)
+    assert handlers.last_call.is_closed
+
+
 def test_a_failed_page_is_the_handlers_own_error_and_never_fewer_rows(bench: Bench) -> None:
     failure = MoltlerError("API003", "slow down", retry_after=7)
 

@@ -210,7 +210,7 @@ def test_entities_of_one_name_are_told_apart_by_their_instances(
         for scan in planned.scans:
             table = pa.table({"id": [1], "label": ["a"]}).select(list(scan.columns))
             source = Kept(table.schema, table.to_batches())
-            connection.register(scan.scan, source, {}, scan.columns)
+            connection.register(scan.scan, source, {})
         rows = [b.to_pylist() for b in connection.query(planned.sql, {}).batches()]
     assert rows[0][0]["id"] == 1
 

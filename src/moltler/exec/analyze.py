@@ -105,7 +105,7 @@ def _count(
         for c in batch.schema.names
         if c not in request.through and (p := fields.find(c)) is not None
     ]
-    connection.register(request.scan, _Page(batch), variants(looked_into), batch.schema.names)
+    connection.register(request.scan, _Page(batch), variants(looked_into))
     return connection.count(check_sql, parameters)
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -21,6 +21,7 @@ from moltler.exec.binding import bindable
 from moltler.exec.border import BorderColumn, border_column, cells, json_column, to_border
 from moltler.exec.complaints import worded
 from moltler.exec.documents import COMPLAINT, MACROS
+from moltler.exec.tables import ArrowSource, Tables
 from moltler.schema import TypeName
 
 T = TypeVar("T")
@@ -36,6 +37,8 @@ _SETTINGS = (
     # As in expressions (LANGUAGE §3.3): a remainder by zero is NULL.
     "SET error_on_division_by_zero = false",
 )
+_READERS = 16
+"""Threads that wait for the first pages of a query's scans."""
 _LOCKS = ("SET enable_external_access = false", "SET lock_configuration = true")
 # Functions of LANGUAGE §3.4 that DuckDB lacks, or has with other arguments or another meaning.
 # Macros see each other, so their bodies use DuckDB's list_ names only.
@@ -53,27 +56,6 @@ _MACROS = (
 )
 # What the language forbids, even where the locked connection would answer.
 _HIDDEN_FUNCTIONS = re.compile(r"__internal|^v__|^duckdb_|^pragma_|^pg_")
-
-
-class ArrowSource(Protocol):
-    """Rows that DuckDB may open any number of times, from any of its threads."""
-
-    def __arrow_c_schema__(self) -> object:
-        """Give the schema as a PyCapsule."""
-        ...
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Open a fresh stream and give it as a PyCapsule."""
-        ...
-
-
-def quoted(name: str) -> str:
-    """Give a name as SQL reads it in any case.
-
-    >>> quoted('an "odd" one')
-    '"an ""odd"" one"'
-    """
-    return '"' + name.replace('"', '""') + '"'
 
 
 class Engine:
@@ -146,14 +128,17 @@ class Engine:
 
 
 class _Seat:
-    """A DuckDB instance and the thread that waits for it."""
+    """A DuckDB instance, the thread that waits for it, and threads that read ahead for it."""
 
     def __init__(self, raw: duckdb.DuckDBPyConnection) -> None:
         self.raw = raw
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="moltler-query")
+        self.readers = ThreadPoolExecutor(_READERS, thread_name_prefix="moltler-first")
+        self.tables = Tables(raw.register, raw.unregister, raw.execute)
 
     def close(self) -> None:
         self.worker.shutdown()
+        self.readers.shutdown()
         self.raw.close()
 
 
@@ -178,34 +163,20 @@ class Connection:
     def __init__(self, seat: _Seat) -> None:
         self._raw = seat.raw
         self._worker = seat.worker
-        self._views: list[str] = []
-        self._sources: list[str] = []
+        self._readers = seat.readers
+        self._tables = seat.tables
         self.was_interrupted = False
         """Whether it was stopped in the middle: such a connection is not used again."""
 
-    def register(
-        self, name: str, source: ArrowSource, variants: Mapping[str, bool], columns: Sequence[str]
-    ) -> None:
+    def register(self, name: str, source: ArrowSource, variants: Mapping[str, bool]) -> None:
         """Make a source readable as the table `name`.
 
         Args:
             name: The table.
-            source: Rows with exactly `columns`.
+            source: Its rows.
             variants: JSON text columns that become VARIANT, or VARIANT[] where true.
-            columns: In order.
         """
-        if not variants:
-            self._raw.register(name, source)
-            self._sources.append(name)
-            return
-        raw_name = f"{name}_pages"
-        self._raw.register(raw_name, source)
-        self._sources.append(raw_name)
-        shown = ", ".join(_exposed(c, variants.get(c)) for c in columns)
-        self._raw.execute(
-            f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT {shown} FROM {quoted(raw_name)}"  # noqa: S608 - names are quoted
-        )
-        self._views.append(name)
+        self._tables.put(name, source, variants)
 
     def query(
         self,
@@ -256,13 +227,11 @@ class Connection:
 
         Whoever waits for it can be interrupted; a thread inside DuckDB cannot.
         """
-        try:
-            return self._worker.submit(work)
-        except RuntimeError:
-            # The program ends, and Python has ended the worker already: nobody else is here.
-            done: Future[T] = Future()
-            done.set_result(work())
-            return done
+        return _submitted(self._worker, work)
+
+    def read_ahead(self, work: Callable[[], T]) -> Future[T]:
+        """Run something that pulls a page while the connection does something else."""
+        return _submitted(self._readers, work)
 
     def interrupt(self) -> None:
         """Stop what runs; the thread that runs it gets an error."""
@@ -270,13 +239,8 @@ class Connection:
         self._raw.interrupt()
 
     def forget(self) -> None:
-        """Drop what was registered."""
-        for view in self._views:
-            self._raw.execute(f"DROP VIEW IF EXISTS {quoted(view)}")
-        for source in self._sources:
-            self._raw.unregister(source)
-        self._views.clear()
-        self._sources.clear()
+        """Let go of the sources."""
+        self._tables.clear()
 
     def _wanted(self, sql: str, parameters: Mapping[str, object]) -> dict[str, object] | None:
         if not parameters:
@@ -286,13 +250,17 @@ class Connection:
         return {n: bindable(v) for n, v in parameters.items() if n in names} or None
 
 
-def _exposed(column: str, is_array: bool | None) -> str:  # noqa: FBT001 - from a mapping
-    name = quoted(column)
-    if is_array is None:
-        return name
-    if is_array:
-        return f"CAST(CAST(CAST({name} AS JSON) AS JSON[]) AS VARIANT[]) AS {name}"
-    return f"CAST(CAST({name} AS JSON) AS VARIANT) AS {name}"
+def _submitted(pool: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
+    try:
+        return pool.submit(work)
+    except RuntimeError:
+        # The program ends, and Python has ended the threads already: nobody else is here.
+        done: Future[T] = Future()
+        try:
+            done.set_result(work())
+        except Exception as error:  # noqa: BLE001 - for whoever waits
+            done.set_exception(error)
+        return done
 
 
 def _border(name: str, engine_type: object, declared: TypeName | None) -> BorderColumn:

@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from moltler.errors import MoltlerError
 from moltler.exec.budget import Budget
-from moltler.exec.duck import Connection, Engine, quoted
+from moltler.exec.duck import Connection, Engine
 from moltler.exec.questions import Question, is_claimed, questions
 from moltler.exec.scan import ScanSource
 from moltler.exec.sources import Kept
+from moltler.exec.tables import quoted
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.predicate import Condition, Scalar
 from moltler.flow.scan import ScanRequest
@@ -169,9 +170,8 @@ class _Truth:
         self._connection = connection
         self.keys = _keys(rows)
         numbered = rows.append_column(_NUMBER, pa.array(range(rows.num_rows), pa.int64()))
-        names = numbered.schema.names
         source = Kept(numbered.schema, numbered.combine_chunks().to_batches())
-        connection.register("answer_rows", source, {}, names)
+        connection.register("answer_rows", source, {})
 
     def matching(self, conditions: Sequence[Condition], order: str = "") -> list[int]:
         """Give the rows that conditions hold for, by their numbers."""

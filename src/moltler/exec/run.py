@@ -18,7 +18,7 @@ from moltler.exec.duck import Connection, Engine, Query
 from moltler.exec.feeding import Feeder
 from moltler.exec.pages import variants
 from moltler.exec.scan import ScanSource
-from moltler.exec.sources import Begun, Kept, Live, Source
+from moltler.exec.sources import Begun, Kept, Live, Source, stop
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.result import Column
 from moltler.flow.scan import IncompleteReason, QueryPlan, ScanRequest, Warning
@@ -30,7 +30,7 @@ Resolve = Callable[[str], ResolvedConnector]
 """Gives an instance, by its name, ready for a call."""
 
 _STOPS_EARLY = re.compile(r"\b(LIMIT|FETCH)\b", re.IGNORECASE)
-"""What may make the rows of a scan needless before it begins; inside a text it costs only time."""
+"""What may make one of several scans needless before it begins; in a text it costs only time."""
 _MOST_BUFFERED = 50_000
 """Rows of a limited scan that are kept while it is not believed yet."""
 
@@ -164,10 +164,10 @@ class SelectRows:
     # ── running ──────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
-        """Register the scans, verify the limited ones, read drivers and bind the SQL."""
+        """Begin the scans, register them, verify limited ones, read drivers and bind the SQL."""
         self._budget.start()
-        for scan in self._together():
-            begun = Begun(scan)
+        for scan in self._needed():
+            begun = Begun(scan, scan.request.limit, self._connection.read_ahead)
             self._begun.append(begun)
             self._sources[scan.request.scan] = begun
         for scan in self._scans:
@@ -182,16 +182,12 @@ class SelectRows:
         self._query = self._connection.query(plan.sql, plan.parameters, plan.through)
         self._batches = self._query.batches()
 
-    def _together(self) -> list[ScanSource]:
-        """Give the scans that begin at once: several, none of which may turn out needless."""
-        if _STOPS_EARLY.search(self._plan.sql):
+    def _needed(self) -> list[ScanSource]:
+        """Give the scans that begin at once: those of which DuckDB reads at least a page."""
+        scans = self._scans
+        if len(scans) > 1 and _STOPS_EARLY.search(self._plan.sql):
             return []
-        free = [
-            s
-            for s in self._scans
-            if s.request.limit is None and not s.request.feeds and not s.request.is_empty
-        ]
-        return free if len(free) > 1 else []
+        return [s for s in scans if not s.request.feeds and not s.request.is_empty]
 
     def own(self, cleanup: ExitStack) -> None:
         """Take over what must be released with the result."""
@@ -279,7 +275,7 @@ class SelectRows:
         kept: list[pa.RecordBatch] = []
         received = 0
         is_believed = has_ended = False
-        pages = scan.pages(limit=limit)
+        pages = self._sources[scan.request.scan].pages()
         try:
             for page in pages:
                 kept.append(page)
@@ -290,7 +286,7 @@ class SelectRows:
             else:
                 has_ended = True
         finally:
-            pages.close()  # type: ignore[attr-defined] # a generator: stops the handler
+            stop(pages)
         is_exhausted = scan.request.check_sql is None and received < limit
         if is_believed or (has_ended and (is_claimed or is_exhausted)):
             self._give(scan, Kept(scan.schema, kept))
@@ -310,9 +306,8 @@ class SelectRows:
         self._register(scan, source)
 
     def _register(self, scan: ScanSource, source: Source) -> None:
-        names = [p.name for p in scan.columns]
         looked_into = [p for p in scan.columns if p.name not in scan.request.through]
-        self._connection.register(scan.request.scan, source, variants(looked_into), names)
+        self._connection.register(scan.request.scan, source, variants(looked_into))
 
 
 def _closed_meanwhile() -> MoltlerError:

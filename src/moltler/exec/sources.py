@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
 from moltler.exec.scan import ScanSource
 
+_Page: TypeAlias = "pa.RecordBatch | None"
+FirstPage: TypeAlias = Callable[[], _Page]
+"""Pulls the first page of a scan."""
 _MOST_IN_MEMORY = 32 * 1024 * 1024
 """Bytes of a spool; what comes after them goes to a file."""
 
@@ -67,47 +70,45 @@ class Live(Rows):
 class Begun(Rows):
     """A scan whose first page is fetched before anybody asks for it.
 
-    DuckDB drains one input after the other; scans that all begin at once wait together.
+    So its handler is at work while DuckDB gets ready; and DuckDB drains one input after the other,
+    but scans that all begin at once wait together.
+
+    Args:
+        scan: To be read.
+        limit: For every reading.
+        read_ahead: Runs something in a thread of its own.
     """
 
-    def __init__(self, scan: ScanSource) -> None:
+    def __init__(
+        self, scan: ScanSource, limit: int | None, read_ahead: Callable[[FirstPage], Future[_Page]]
+    ) -> None:
         super().__init__(scan.schema)
         self._scan = scan
-        pages = scan.pages(limit=None)
+        self._limit = limit
+        pages = scan.pages(limit=limit)
         self._pages: Iterator[pa.RecordBatch] | None = pages
-        self._first: pa.RecordBatch | None = None
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(
-            target=self._begin, args=(pages,), name="moltler-first", daemon=True
-        )
-        self._thread.start()
+        self._first: Future[_Page] | None = read_ahead(lambda: next(pages, None))
 
     def pages(self) -> Iterator[pa.RecordBatch]:
         """Read what has begun; a second reading calls the handler anew."""
         begun, self._pages = self._pages, None
-        return self._scan.pages(limit=None) if begun is None else self._all(begun)
+        return self._scan.pages(limit=self._limit) if begun is None else self._all(begun)
 
     def close(self) -> None:
         """Stop a reading that nobody went on with, after the scan was closed."""
-        self._thread.join()
+        if self._first is not None:
+            wait((self._first,))
         begun, self._pages = self._pages, None
         if begun is not None:
             stop(begun)
 
-    def _begin(self, pages: Iterator[pa.RecordBatch]) -> None:
-        try:
-            self._first = next(pages, None)
-        except BaseException as error:  # noqa: BLE001 - the reader's thread raises it
-            self._failure = error
-
     def _all(self, begun: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         try:
-            self._thread.join()
-            if self._failure is not None:
-                raise self._failure
             first, self._first = self._first, None
-            if first is not None:
-                yield first
+            if first is not None and (page := first.result()) is not None:
+                del first  # a page may be large
+                yield page
+                del page
                 yield from begun
         finally:
             stop(begun)
