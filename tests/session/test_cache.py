@@ -128,8 +128,49 @@ def test_a_handler_that_runs_away_within_one_page_is_stopped(
     with pytest.raises(moltler.PlanError) as caught:
         rows(shop, "SELECT * FROM s.log")
     assert caught.value.code == "PLN010"
-    assert caught.value.message.startswith("the query on `s` took more than max_requests = 20")
-    assert len(http_server.requests) < 500
+    message = caught.value.message
+    assert message.startswith(
+        "the query on `s` needs more than max_requests = 20 requests; so far:"
+    )
+    assert "0 rows, 20 requests" in message
+    assert len(http_server.requests) == 20
+
+
+def test_a_handler_cannot_hide_that_its_budget_is_spent(
+    shop: moltler.Session, http_server: HttpServer
+) -> None:
+    shop.execute("""
+        CREATE OR REPLACE CONNECTOR ENTITY 'shop.log' FIELDS {"id": {"type": "integer"}}
+        QUERY_HANDLER 'async function query(config) {
+            const all = Array.from({length: 100}, () => fetch(`${config.api_url}/items`));
+            await Promise.allSettled(all);
+            return [{id: 1}];
+        }';
+        REGISTER CONNECTOR TYPE 'shop'
+    """)
+    with pytest.raises(moltler.PlanError, match="20 requests"):
+        rows(shop, "SELECT * FROM s.log UNION ALL SELECT id FROM s.items")
+    assert len(http_server.requests) <= 20
+    http_server.requests.clear()
+    shop.execute('ALTER CONNECTOR s SET OPTIONS {"max_requests": 100}')
+    assert rows(shop, "SELECT * FROM s.log") == [(1,)]
+    assert len(http_server.requests) == 100
+
+
+def test_requests_of_a_modules_own_code_count_too(
+    shop: moltler.Session, http_server: HttpServer
+) -> None:
+    shop.execute(
+        """
+        CREATE OR REPLACE CONNECTOR ENTITY 'shop.log' FIELDS {"id": {"type": "integer"}}
+        QUERY_HANDLER 'for (let i = 0; i < 50; i++) await fetch("URL/items");
+            function query() { return []; }';
+        REGISTER CONNECTOR TYPE 'shop'
+    """.replace("URL", http_server.url)
+    )
+    with pytest.raises(moltler.PlanError, match="20 requests"):
+        rows(shop, "SELECT * FROM s.log")
+    assert len(http_server.requests) == 20
 
 
 def test_retry_count_asks_again_after_a_429(shop: moltler.Session, http_server: HttpServer) -> None:

@@ -219,7 +219,9 @@ class PythonHandlers:
             options_of(request),
             request.columns,
         )
-        return PythonPages(table, call, target, self.calls, keeps_unfit=request.keeps_unfit)
+        return PythonPages(
+            table, call, target, self.calls, request.admit, keeps_unfit=request.keeps_unfit
+        )
 
     def execute(
         self,
@@ -253,6 +255,7 @@ class PythonPages:
         call: Call,
         target: ResolvedConnector,
         calls: list[Call],
+        admit: Callable[[], Exception | None] | None = None,
         *,
         keeps_unfit: bool = False,
     ) -> None:
@@ -261,6 +264,7 @@ class PythonPages:
         self._call = call
         self._target = target
         self._calls = calls
+        self._admit = admit
         self._pages: Iterator[Any] | None = None
         self._closed = threading.Event()
         self._rows = 0
@@ -288,6 +292,9 @@ class PythonPages:
         if page is None:
             self._ended = True
             raise StopIteration
+        # Each page is one request.
+        if self._admit is not None and (error := self._admit()) is not None:
+            raise error
         rows = page if isinstance(page, list | tuple) else [page]
         self._call.pages += 1
         self._rows += len(rows)

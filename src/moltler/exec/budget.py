@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import Protocol
 
 from moltler.errors import MoltlerError, error_class
@@ -27,11 +28,6 @@ class Spender(Protocol):
         ...
 
     @property
-    def requests(self) -> int:
-        """HTTP requests so far, over all calls."""
-        ...
-
-    @property
     def rows(self) -> int:
         """Rows so far, over all calls."""
         ...
@@ -44,8 +40,8 @@ class Spender(Protocol):
 class Budget:
     """Adds up what the scans of one query use, and stops those of an instance that is over.
 
-    After each page all is looked at; while pages are awaited, a thread of its own looks at
-    requests and time.
+    Requests are counted before they are sent; rows and time are looked at after each page, and
+    time by a thread of its own while pages are awaited.
 
     Args:
         clock: Times the query.
@@ -55,6 +51,9 @@ class Budget:
         self._clock = clock
         self._started = clock.monotonic()
         self._scans: list[Spender] = []
+        self._requests: Counter[str] = Counter()
+        """By instance."""
+        self._lock = threading.Lock()
         self._is_over = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -65,7 +64,7 @@ class Budget:
     def start(self) -> None:
         """Begin to watch, if an instance has a limit."""
         limits = [s.target.limits for s in self._scans]
-        if all(li.max_requests is None and li.max_seconds is None for li in limits):
+        if all(li.max_seconds is None for li in limits):
             return
         self._watcher = threading.Thread(target=self._watch, name="moltler-budget", daemon=True)
         self._watcher.start()
@@ -75,6 +74,16 @@ class Budget:
         self._is_over.set()
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join()
+
+    def admit(self, scan: Spender) -> MoltlerError | None:
+        """Count a request that a scan is about to make, or give the reason against it (PLN010)."""
+        most, name = scan.target.limits.max_requests, scan.target.name
+        with self._lock:
+            if most is None or self._requests[name] < most:
+                self._requests[name] += 1
+                return None
+        limit = f"needs more than max_requests = {most} requests"
+        return self._error(scan, f"the query on `{name}` {limit}")
 
     def check(self, scan: Spender, rows: int) -> None:
         """Refuse to go on if a limit of a scan's instance is broken.
@@ -88,21 +97,17 @@ class Budget:
         """
         most = scan.target.limits.max_results
         if most is not None and rows > most:
-            raise self._error(scan, f"the scan of `{scan.label}`", f"max_results = {most} rows")
+            limit = f"took more than max_results = {most} rows"
+            raise self._error(scan, f"the scan of `{scan.label}` {limit}")
         exceeded = self._exceeded(scan)
         if exceeded is not None:
             raise exceeded
 
     def _exceeded(self, scan: Spender) -> MoltlerError | None:
-        target = scan.target
-        limits, who = target.limits, f"the query on `{target.name}`"
-        if limits.max_requests is not None:
-            used = sum(s.requests for s in self._scans_of(target))
-            if used > limits.max_requests:
-                return self._error(scan, who, f"max_requests = {limits.max_requests} requests")
-        if limits.max_seconds is not None and self._seconds > limits.max_seconds:
-            return self._error(scan, who, f"max_seconds = {limits.max_seconds:g}")
-        return None
+        most, name = scan.target.limits.max_seconds, scan.target.name
+        if most is None or self._seconds <= most:
+            return None
+        return self._error(scan, f"the query on `{name}` took more than max_seconds = {most:g}")
 
     @property
     def _seconds(self) -> float:
@@ -111,13 +116,12 @@ class Budget:
     def _scans_of(self, target: ResolvedConnector) -> list[Spender]:
         return [s for s in self._scans if s.target.name == target.name]
 
-    def _error(self, scan: Spender, who: str, limit: str) -> MoltlerError:
-        scans = self._scans_of(scan.target)
-        rows, requests = sum(s.rows for s in scans), sum(s.requests for s in scans)
+    def _error(self, scan: Spender, what: str) -> MoltlerError:
+        rows = sum(s.rows for s in self._scans_of(scan.target))
+        requests = self._requests[scan.target.name]
         return error_class("PLN010")(
             "PLN010",
-            f"{who} took more than {limit}; so far: {rows} rows, {requests} requests, "
-            f"{self._seconds:.1f} s",
+            f"{what}; so far: {rows} rows, {requests} requests, {self._seconds:.1f} s",
             hint="narrow the WHERE, or raise the option on the connector",
         )
 

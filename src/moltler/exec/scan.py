@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import pyarrow as pa
 
@@ -187,7 +188,11 @@ class ScanSource:
     ) -> Iterator[pa.RecordBatch]:
         if request.is_empty:
             return
-        wanted = replace(request, columns=tuple(p.name for p in self._read_columns))
+        wanted = replace(
+            request,
+            columns=tuple(p.name for p in self._read_columns),
+            admit=partial(self._budget.admit, self),
+        )
         stream = self._handlers.query(self.target, wanted)
         with self._lock:
             if self._stopped is not None:

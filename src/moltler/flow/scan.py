@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -95,6 +95,9 @@ class ScanRequest:
     """The lower bound of an incremental sync (``options.since``); it stands in `where` as well."""
     keeps_unfit: bool = False
     """Rows that do not fit are told apart instead of ending the scan; see `UNFIT`."""
+    admit: Callable[[], Exception | None] | None = field(default=None, compare=False, repr=False)
+    """Asked before each HTTP request of the handler, on any thread: an error ends the scan, and
+    the request is not sent."""
     keys_sql: str | None = None
     """For a scan whose keys feed others: SQL that gives, over its rows, the distinct keys of
     those that pass its own conditions. ``None`` if every row's keys count."""

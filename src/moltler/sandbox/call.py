@@ -66,6 +66,10 @@ class Call:
     id: int
     kind: Literal["query", "value", "load", "check"]
     watch: WriteWatch | None = None
+    admit: Callable[[], Exception | None] | None = None
+    """Asked before each request; see `ScanRequest.admit`."""
+    is_refused: bool = False
+    """A request was not admitted, so it ends, whatever its handler makes of that."""
     credit: int = 0
     """Pages the child may still send."""
     is_running: bool = True

@@ -80,6 +80,12 @@ class Fetching:
         ):
             raise BadFrame("a request that is too large")
         self._last = id_
+        if call.is_refused:
+            return  # it is about to be cancelled, and no request of it is answered any more
+        if call.admit is not None and (error := call.admit()) is not None:
+            call.is_refused = True
+            call.deliver(Broken(error))
+            return
         call.requests += 1
         request = HttpRequest(fetch.method, fetch.url, fetch.headers, body, fetch.redirect)
         exchange = _Exchange(id_, request, call, self._send, self._drained, self._transport)

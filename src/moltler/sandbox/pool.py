@@ -113,6 +113,7 @@ class Instance:
         handler: Handler,
         entry: str,
         watch: WriteWatch | None = None,
+        admit: Callable[[], Exception | None] | None = None,
     ) -> tuple[Module, float]:
         """Give a handler's module, loading it at its first call, and the seconds that this took.
 
@@ -125,7 +126,7 @@ class Instance:
             self.check_open()
             if child is self._child and (known := self._loaded.get((handler, entry))):
                 return known, 0.0
-            call = Call(child.next_id(), "load", watch)
+            call = Call(child.next_id(), "load", watch, admit)
             module = Module(call.id, handler, typescript=False)
             self.modules[call.id] = module
             limit_s = self.target.limits.timeout_s

@@ -52,7 +52,8 @@ class Runtime:
             target.name, target.secrets, target.limits, entity.handler, entity=entity.name
         )
         source = f"{target.name}.{entity.name}"
-        work = Work(target, entity.handler, "query", source, failing, query_spec(target, request))
+        spec = query_spec(target, request)
+        work = Work(target, entity.handler, "query", source, failing, spec, admit=request.admit)
         stream = Stream(self._pool, work)
         return JavaScriptPages(self._loop, stream, work, request, self._over)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -40,6 +40,8 @@ class Work:
     spec: bytes
     """The CALL frame's JSON object, without the handler's id."""
     watch: WriteWatch | None = None
+    admit: Callable[[], Exception | None] | None = None
+    """Asked before each request; see `ScanRequest.admit`."""
 
 
 class Stream:
@@ -272,7 +274,9 @@ async def begin(
     await turn.take()
     try:
         child = await instance.child()
-        module, spent_s = await instance.module(child, work.handler, work.entry, work.watch)
+        module, spent_s = await instance.module(
+            child, work.handler, work.entry, work.watch, work.admit
+        )
         instance.check_open()
     except NotLoaded as failed:
         turn.end()
@@ -282,7 +286,7 @@ async def begin(
     except BaseException:
         turn.end()
         raise
-    call = Call(child.next_id(), kind, work.watch)
+    call = Call(child.next_id(), kind, work.watch, work.admit)
     call.deadline = Deadline(
         work.target.limits.timeout_s,
         instance.transport.waits,
