@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -74,12 +75,28 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "registry"
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once: the home of an author before and after 1.0.0 was published, and the registry."""
+    folder = tmp_path_factory.mktemp("templates")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOLTLER_KEY", "a key for tests only, long enough")
+        with moltler.connect(folder / "author") as session:
+            session.execute(SHOP, source_name="shop.moltler").close()
+            session.execute(TEST, source_name="tests.moltler").close()
+        shutil.copytree(folder / "author", folder / "published")
+        with moltler.connect(folder / "published") as session:
+            session.packages.add_registry("team", str(folder / "registry"))
+            run(session, PACKAGE.format("1.0.0"))
+            run(session, "PUBLISH CONNECTOR TYPE 'shop' TO 'team'")
+    return folder
+
+
 @pytest.fixture
-def author(open_home: Open, folder: Path) -> moltler.Session:
+def author(open_home: Open, templates: Path, tmp_path: Path, folder: Path) -> moltler.Session:
     """A home that has the shop and the registry `team`."""
+    shutil.copytree(templates / "author", tmp_path / "author")
     session = open_home("author")
-    session.execute(SHOP, source_name="shop.moltler").close()
-    session.execute(TEST, source_name="tests.moltler").close()
     session.packages.add_registry("team", str(folder))
     return session
 
@@ -93,11 +110,13 @@ def user(open_home: Open, folder: Path) -> moltler.Session:
 
 
 @pytest.fixture
-def published(author: moltler.Session) -> moltler.Session:
+def published(open_home: Open, templates: Path, tmp_path: Path, folder: Path) -> moltler.Session:
     """The home of the author, once 1.0.0 is published."""
-    run(author, PACKAGE.format("1.0.0"))
-    run(author, "PUBLISH CONNECTOR TYPE 'shop' TO 'team'")
-    return author
+    shutil.copytree(templates / "published", tmp_path / "author")
+    shutil.copytree(templates / "registry", folder)
+    session = open_home("author")
+    session.packages.add_registry("team", str(folder))
+    return session
 
 
 def run(session: moltler.Session, text: str) -> list[dict[str, object]]:

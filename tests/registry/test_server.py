@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import moltler
 from moltler.compose import open_folder
 from moltler.registry.server import RegistryServer
 
-from .conftest import PACKAGE, SHOP, TEST, Open, fails, run
+from .conftest import PACKAGE, SHOP, Open, fails, run
 
 
 @pytest.fixture
@@ -32,13 +33,13 @@ def connect_as(session: moltler.Session, server: RegistryServer, name: str) -> N
 
 
 @pytest.fixture
-def ann(open_home: Open, server: RegistryServer) -> moltler.Session:
+def ann(
+    open_home: Open, templates: Path, tmp_path: Path, server: RegistryServer
+) -> moltler.Session:
     """Somebody who may publish, and has packaged the shop."""
+    shutil.copytree(templates / "published", tmp_path / "ann")
     session = open_home("ann")
-    session.execute(SHOP).close()
-    session.execute(TEST).close()
     connect_as(session, server, "ann")
-    run(session, PACKAGE.format("1.0.0"))
     return session
 
 

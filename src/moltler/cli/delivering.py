@@ -1,20 +1,21 @@
-"""What the commands about packages share: statements made of options, and asking for consent."""
+"""What the commands about packages share: statements made of options, and the lock file."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from moltler.cli.base import settings_of
+from moltler.cli.consent import ask_consent
 from moltler.cli.opening import open_session, run_script
 from moltler.cli.output import Printer, wants_color
 from moltler.errors import Source
 
 if TYPE_CHECKING:
-    from moltler.session.registries import Consent
     from moltler.session.session import Session
 
 
@@ -33,20 +34,30 @@ def clauses(head: str, values: Mapping[str, str | None]) -> str:
 
 def run_statement(context: click.Context, statement: str, session: Session | None = None) -> None:
     """Run a statement made of options and print its result."""
-    settings = settings_of(context)
-    printer = Printer(
-        "json" if settings.json else "table", color=settings.color and wants_color(sys.stdout)
-    )
     session = session or open_session(context, ask_consent=ask_consent)
     name = f"<{context.info_name}>"
-    run_script(context, session, Source(name, statement), printer)
+    run_script(context, session, Source(name, statement), printer_of(context))
 
 
-def ask_consent(consent: Consent) -> bool:
-    """Show what a package may do and ask for a yes; without a terminal the answer is no."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    click.echo(f"{consent.title} would be allowed to:", err=True)
-    for line in consent.lines:
-        click.echo(f"  - {line}", err=True)
-    return click.confirm("Go on?", default=False, err=True)
+def printer_of(context: click.Context) -> Printer:
+    """Give what prints results as the global options say."""
+    settings = settings_of(context)
+    return Printer(
+        "json" if settings.json else "table", color=settings.color and wants_color(sys.stdout)
+    )
+
+
+def install_locked(context: click.Context, *, consents: bool) -> None:
+    """Install what the lock file of the current folder names."""
+    from moltler.registry.lockfile import NAME
+
+    session = open_session(context, ask_consent=ask_consent)
+    printer_of(context).show(session.packages.install_locked(Path(NAME), consents=consents))
+
+
+def write_lock(session: Session) -> None:
+    """Note what is installed in the lock file of the current folder."""
+    from moltler.registry.lockfile import NAME
+
+    count = session.packages.lock(Path(NAME))
+    click.echo(f"✓ {NAME} names {count} package(s)", err=True)

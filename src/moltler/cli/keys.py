@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from moltler.cli.base import Group, examples, settings_of
+from moltler.cli.delivering import printer_of
 from moltler.cli.opening import open_session
-from moltler.cli.output import Printer, wants_color
+from moltler.cli.output import Printer
 
 
 @click.group(
@@ -46,11 +45,7 @@ def generate(context: click.Context, *, name: str) -> None:
 def list_keys(context: click.Context) -> None:
     """List the keys that sign here, and those that are trusted, with their public halves."""
     session = open_session(context)
-    settings = settings_of(context)
-    printer = Printer(
-        "json" if settings.json else "table", color=settings.color and wants_color(sys.stdout)
-    )
-    printer.show(session.packages.keys())
+    printer_of(context).show(session.packages.keys())
 
 
 @command.command("trust", short_help="Trust the public key in a file.")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from moltler.cli.base import settings_of
+from moltler.cli.consent import ask_consent as at_terminal
+from moltler.cli.consent import is_attended
 
 if TYPE_CHECKING:
     from moltler.cli.output import Printer
@@ -44,7 +46,7 @@ def open_session(
 
     Args:
         context: Of the running command.
-        ask_consent: Asks what a package may do; without it nobody is asked.
+        ask_consent: Asks what a package may do; without it somebody at a terminal is asked.
         prewarm: Start a runtime process now, so that it gets ready while libraries load.
     """
     from moltler.compose import open_session as compose
@@ -57,7 +59,7 @@ def open_session(
         # Programs that read JSON must find nothing else on stdout.
         echo=_line_writer(context, on_stderr=settings.json),
         watch=lambda handlers: _progress(context).watch(handlers) if _on_terminal() else handlers,
-        ask_consent=ask_consent,
+        ask_consent=ask_consent or (at_terminal if is_attended() else None),
         prewarm=prewarm,
     )
     return context.with_resource(session)

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from moltler.cli.base import Group, examples, settings_of
+from moltler.cli.delivering import printer_of
 from moltler.cli.opening import open_session
-from moltler.cli.output import Printer, wants_color
+from moltler.cli.output import Printer
 
 
 @click.group(
@@ -59,11 +60,7 @@ def add(
 def list_registries(context: click.Context) -> None:
     """List the registries of this home."""
     session = open_session(context)
-    settings = settings_of(context)
-    printer = Printer(
-        "json" if settings.json else "table", color=settings.color and wants_color(sys.stdout)
-    )
-    printer.show(session.packages.registries())
+    printer_of(context).show(session.packages.registries())
 
 
 @command.command("rm", short_help="Forget a registry; what was installed stays.")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from moltler.cli.base import Command, examples, settings_of
+from moltler.cli.base import Command, examples
+from moltler.cli.delivering import printer_of
 from moltler.cli.opening import open_session
-from moltler.cli.output import Printer, wants_color
 
 
 @click.command(
@@ -25,8 +23,4 @@ from moltler.cli.output import Printer, wants_color
 def command(context: click.Context, *, text: str, registry: str | None) -> None:
     """List the connectors that hold every word of TEXT in name, description, tags or tables."""
     session = open_session(context)
-    settings = settings_of(context)
-    printer = Printer(
-        "json" if settings.json else "table", color=settings.color and wants_color(sys.stdout)
-    )
-    printer.show(session.packages.search(text, registry))
+    printer_of(context).show(session.packages.search(text, registry))

@@ -10,7 +10,7 @@ from typing import cast
 from urllib.parse import urlsplit
 
 from moltler.registry.manifest import Permissions
-from moltler.registry.markdown import to_html
+from moltler.registry.markdown import inline, to_html
 from moltler.registry.package import Package
 from moltler.registry.records import ConnectorRecord, Index, IndexEntry, VersionRecord
 
@@ -144,7 +144,7 @@ def connector_page(record: ConnectorRecord, package: Package) -> str:
         f'<p class="soft">by {escape(manifest.author)} · {escape(manifest.license)}{links}</p>'
         f"<pre><code>{escape(install)}</code></pre></header><main>"
         f"<h2>What it may do</h2>{_permissions(manifest.permissions)}"
-        f"<h2>Tables</h2>{_entities(manifest.entities)}"
+        f"<h2>Entities</h2>{_entities(manifest.entities)}"
         f"<h2>Actions</h2>{_actions(manifest.actions)}"
         f"<h2>What was proven</h2>{_evidence(package)}"
         f"<h2>Versions</h2>{_versions(record.versions)}"
@@ -178,7 +178,7 @@ def _badge(text: str, kind: str = "") -> str:
 def _permissions(permissions: Permissions) -> str:
     if permissions.is_empty:
         return "<p>Read from the hosts that your CONFIG names, and nothing else.</p>"
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in permissions.lines()) + "</ul>"
+    return "<ul>" + "".join(f"<li>{inline(line)}</li>" for line in permissions.lines()) + "</ul>"
 
 
 def _entities(entities: Iterable[dict[str, object]]) -> str:
@@ -223,7 +223,7 @@ def _evidence(package: Package) -> str:
         return "<p>Nothing: it was packaged without its tests.</p>"
     tests = _table(("test", "result"), ((r.name, r.status) for r in evidence.results))
     proof = _table(
-        ("table", "claims", "queries compared"),
+        ("entity", "claims", "queries compared"),
         ((p.entity, ", ".join(p.claims), str(p.queries)) for p in evidence.proof if p.claims),
     )
     digest = f'<p class="soft">Bound to the archive <code>{escape(package.sha256)}</code></p>'

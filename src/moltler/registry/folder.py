@@ -73,9 +73,10 @@ class Folder:
         """Give a connector with all its versions, or ``None``."""
         try:
             content = self._read(record_path(name))
-        except PackageError:
-            if not (self.root / INDEX_PATH).exists():
+        except PackageError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
                 raise
+            self._read(INDEX_PATH)  # a folder that is no registry has no connectors either
             return None
         return decode(content, ConnectorRecord, self.where)
 

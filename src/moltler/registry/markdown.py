@@ -42,7 +42,7 @@ def _blocks(lines: list[str], lowest: int) -> Iterator[str]:
             position += 1
         elif found := _HEADING.match(line):
             level = min(6, len(found[1]) + lowest - 1)
-            yield f"<h{level}>{_inline(found[2])}</h{level}>"
+            yield f"<h{level}>{inline(found[2])}</h{level}>"
         elif "|" in line and position < len(lines) and _RULE.match(lines[position]):
             rows, position = _until(lines, position + 1, lambda s: "|" not in s)
             yield _table(line, rows)
@@ -54,7 +54,7 @@ def _blocks(lines: list[str], lowest: int) -> Iterator[str]:
             yield f"<pre><code>{escape(chr(10).join(s[4:] for s in code))}</code></pre>"
         else:
             more, position = _until(lines, position, lambda s: not s.strip() or _is_block(s))
-            yield f"<p>{_inline(' '.join([line, *more]))}</p>"
+            yield f"<p>{inline(' '.join([line, *more]))}</p>"
 
 
 def _is_block(line: str) -> bool:
@@ -75,14 +75,14 @@ def _list(lines: list[str]) -> str:
             items.append(found[1])
         elif items:
             items[-1] += " " + line.strip()
-    inner = "".join(f"<li>{_inline(item)}</li>" for item in items)
+    inner = "".join(f"<li>{inline(item)}</li>" for item in items)
     return f"<ul>{inner}</ul>"
 
 
 def _table(head: str, rows: list[str]) -> str:
-    heads = "".join(f"<th>{_inline(cell)}</th>" for cell in _cells(head))
+    heads = "".join(f"<th>{inline(cell)}</th>" for cell in _cells(head))
     body = "".join(
-        "<tr>" + "".join(f"<td>{_inline(cell)}</td>" for cell in _cells(row)) + "</tr>"
+        "<tr>" + "".join(f"<td>{inline(cell)}</td>" for cell in _cells(row)) + "</tr>"
         for row in rows
     )
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
@@ -94,7 +94,12 @@ def _cells(row: str) -> list[str]:
     return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", inner)]
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
+    """Give the Markdown of one line as HTML.
+
+    >>> inline("see `x` & **y**")
+    'see <code>x</code> &amp; <strong>y</strong>'
+    """
     parts: list[str] = []
     position = 0
     for found in _CODE.finditer(text):

@@ -10,6 +10,7 @@ from moltler.catalog.build import Check
 from moltler.errors import PackageError, Source, error_class
 from moltler.lang import ast
 from moltler.lang.parser import parse
+from moltler.lint.credentials import find_credential
 from moltler.model import ConnectorType, StoredTest
 from moltler.registry.archive import (
     SIGNATURE,
@@ -219,6 +220,7 @@ def make_package(
             f"type `{definition.name}` holds half a character: {error.object[error.start]!a}",
             hint="write the whole character",
         ) from error
+    _refuse_credentials(files)
     files[SUMS] = sums_of(files)
     if signer is not None:
         files[SIGNATURE] = sign(files[SUMS], signer.private, signer.name)
@@ -230,6 +232,20 @@ def make_package(
             "INT001", f"the definition of `{definition.name}` does not read back as it is"
         )
     return package
+
+
+def _refuse_credentials(files: Mapping[str, bytes]) -> None:
+    """Refuse texts that look like credentials; those of handlers and tests are lint's."""
+    for path in sorted(files):
+        if path.startswith("handlers/") or _TEST_PATH.fullmatch(path):
+            continue
+        shown = find_credential(files[path].decode("utf-8", "replace"))
+        if shown is not None:
+            raise PackageError(
+                "PKG003",
+                f"`{path}` of the package would hold what looks like a credential ({shown})",
+                hint="take it out; if it was real, replace it at the API as well",
+            )
 
 
 def _manifest(
@@ -258,7 +274,7 @@ def _manifest(
 
 def _test_files(tests: Iterable[PackedTest]) -> Iterable[tuple[str, PackedTest]]:
     taken: set[str] = set()
-    for packed in tests:
+    for packed in sorted(tests, key=lambda p: p.test.name):
         words = re.sub(r"[^A-Za-z0-9]+", "-", packed.test.name.lower(), flags=re.ASCII).strip("-")
         stem, number = words[:60] or "test", 1
         while stem in taken:

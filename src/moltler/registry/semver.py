@@ -149,6 +149,8 @@ def parse_range(text: str) -> Range:
         tests += _comparator(
             found[1] or "=", version, has_minor=found[3] is not None, is_whole=is_whole
         )
+    if count == 0:
+        raise BadVersion("a range of versions is empty")
     return Range(stripped, tuple(tests), frozenset(named), exact if count == 1 else None)
 
 

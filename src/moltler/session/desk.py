@@ -10,8 +10,10 @@ from moltler.errors import LookupFailed, PackageError, ParseError
 from moltler.flow.result import Column, Table
 from moltler.registry.book import REGISTRY_NAME, Book, Configured
 from moltler.registry.folder import Folder
+from moltler.registry.lockfile import write_lock
 from moltler.registry.records import matching
 from moltler.registry.signing import KEY_NAME, PublicKey, new_key, public_key, read_public_key
+from moltler.session.installing import install_locked, installed_packages
 from moltler.session.registries import (
     SIGNING,
     HomeServices,
@@ -123,6 +125,30 @@ class PackageDesk:
             for entry in matching(registry_at(configured, self._services).index(), text)
         )
         return Table(_FOUND, rows)
+
+    # ── the lock file ────────────────────────────────────────────────────────────────────────
+
+    def lock(self, path: Path) -> int:
+        """Write what is installed into a lock file, and give how many packages that are.
+
+        Raises:
+            ParseError: SYN900, it cannot be written.
+        """
+        packages = installed_packages(self._services, path)
+        write_lock(path, packages)
+        return len(packages)
+
+    def install_locked(self, path: Path, *, consents: bool = False) -> Table:
+        """Install exactly what a lock file names, or nothing.
+
+        Args:
+            path: The lock file.
+            consents: Agree to whatever the packages may do.
+
+        Raises:
+            MoltlerError: PKG002, something is not what was locked; PKG006 to PKG010.
+        """
+        return install_locked(self._services, path, consents=consents)
 
     # ── keys ─────────────────────────────────────────────────────────────────────────────────
 

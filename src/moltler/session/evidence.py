@@ -17,6 +17,8 @@ from moltler.registry.manifest import Evidence, ProofResult, TestResult
 from moltler.registry.package import Package, PackedTest
 from moltler.session.services import Services
 from moltler.session.testing import TestCollection, prove_claims, read_stored, run_one
+from moltler.testing.runner import TestOptions
+from moltler.testing.tape import is_mocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,10 @@ def examine(definition: ConnectorType, tests: Sequence[StoredTest], services: Se
     catalog = services.catalog.load()
     types = {**catalog.types, definition.name.lower(): entry}
     scratch = replace(catalog, types=types, connectors={})
-    read = [read_stored(test) for test in tests]
+    # By name, so that the results do not depend on the order in which they were defined.
+    read = [read_stored(test) for test in sorted(tests, key=lambda t: t.name)]
     results = [_run(test, scratch, services) for test in read]
-    mocked = [test for test in read if _is_mocked(test)]
+    mocked = [test for test in read if is_mocked(test)]
     collection = TestCollection(scratch, tuple(mocked))
     proofs = prove_claims(definition.name, collection, services)
     disproved = tuple(
@@ -116,23 +119,13 @@ def _rows(rows: tuple[str, ...]) -> str:
     return f"{len(rows)} row(s): {', '.join(rows[:3])}{more}" if rows else "no row"
 
 
-def _is_mocked(test: ast.TestDefinition) -> bool:
-    if test.mock_api is not None:
-        return True
-    file = test.span.source.name
-    return (
-        not file.startswith("<")
-        and cassette_path(Path(file).parent, str(test.type_name), test.name).is_file()
-    )
-
-
 def _run(
     test: ast.TestDefinition, catalog: Catalog, services: Services
 ) -> tuple[TestResult, Problem | None]:
-    if not _is_mocked(test):
+    if not is_mocked(test):
         # It would reach for the real API, with credentials that a package must not depend on.
         return TestResult(test.name, "not run", test.tags), None
-    report = run_one(test, catalog, services)
+    report = run_one(test, catalog, services, TestOptions(isolated=True))
     problem = None
     if report.failure is not None:
         problem = Problem(

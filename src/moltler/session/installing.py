@@ -28,7 +28,9 @@ from moltler.lang import ast
 from moltler.model import ConnectorType, Provenance, TypeEntry
 from moltler.registry.archive import LARGEST
 from moltler.registry.book import Book, Configured
+from moltler.registry.folder import no_such_version
 from moltler.registry.index import Registry, fetch
+from moltler.registry.lockfile import Locked, read_lock, real_place, shown_place
 from moltler.registry.manifest import Permissions, permissions_of, secrets_of
 from moltler.registry.package import Package, open_package
 from moltler.registry.records import VersionRecord
@@ -45,6 +47,7 @@ from moltler.session.registries import (
     is_consenting,
     open_registry,
     read_settings,
+    registry_at,
 )
 
 _INSTALLED = tuple(
@@ -81,7 +84,7 @@ def install_type(statement: ast.Install, services: HomeServices, environment: En
     Raises:
         MoltlerError: PKG002, PKG006 to PKG010; CAT003, it is defined here; DEF008.
     """
-    settings = read_settings(statement.settings, ("consent",), environment)
+    consents = is_consenting(read_settings(statement.settings, ("consent",), environment))
     wanted = _range(statement.version, statement.span)
     name, span = str(statement.type_name), statement.type_name.span
     source = cast("str", statement.source)
@@ -90,13 +93,10 @@ def install_type(statement: ast.Install, services: HomeServices, environment: En
     for item in incoming:
         there = catalog.find_type(item.name)
         if there is not None and not there.is_installed and not statement.or_replace:
-            raise LookupFailed(
-                "CAT003",
-                f"connector type `{there.name}` is defined in this home",
-                hint=f"INSTALL OR REPLACE CONNECTOR TYPE '{there.name}' takes its place",
-                span=span,
-            )
-    return _take_in(incoming, services, consents=is_consenting(settings), verb="install")
+            raise _defined_here(there.name, span)
+        if not statement.or_replace:
+            _keep_draft(there, span)
+    return _take_in(incoming, services, consents=consents, verb="install")
 
 
 def upgrade_type(statement: ast.Upgrade, services: HomeServices, environment: Environment) -> Table:
@@ -105,9 +105,10 @@ def upgrade_type(statement: ast.Upgrade, services: HomeServices, environment: En
     Raises:
         MoltlerError: As `install_type`; CAT008, it is not installed.
     """
-    settings = read_settings(statement.settings, ("consent",), environment)
+    consents = is_consenting(read_settings(statement.settings, ("consent",), environment))
     wanted = _range(statement.version, statement.span)
     entry = _installed(str(statement.type_name), services, statement.type_name.span)
+    _keep_draft(entry, statement.type_name.span)
     origin = entry.provenance.origin
     if book_of(services).load().find(origin) is None:
         raise PackageError(
@@ -120,7 +121,7 @@ def upgrade_type(statement: ast.Upgrade, services: HomeServices, environment: En
     newest, now = incoming[-1].package.version, _version_of(entry)
     if statement.version is None and now is not None and newest < now:
         incoming = ()  # what is there was yanked, or is a prerelease
-    return _take_in(incoming, services, consents=is_consenting(settings), verb="upgrade")
+    return _take_in(incoming, services, consents=consents, verb="upgrade")
 
 
 def rollback_type(statement: ast.PackageAdmin, services: HomeServices) -> Done:
@@ -132,7 +133,9 @@ def rollback_type(statement: ast.PackageAdmin, services: HomeServices) -> Done:
     name, span = str(statement.type_name), statement.type_name.span
 
     def change(catalog: Catalog) -> Catalog:
-        previous = catalog.type(name, span).previous
+        entry = catalog.type(name, span)
+        _keep_draft(entry, span)
+        previous = entry.previous
         if previous is not None:
             _check_instances(catalog, previous.definition)
         return catalog.rollback(name, span)
@@ -159,6 +162,98 @@ def uninstall_type(statement: ast.PackageAdmin, services: HomeServices) -> Done:
 
     book_of(services).update(unpinned)
     return Done(*statement_name(statement))
+
+
+# ── the lock file ────────────────────────────────────────────────────────────────────────────
+
+
+def installed_packages(services: HomeServices, lock: Path) -> tuple[Locked, ...]:
+    """Give what is installed, as a lock file at that path names it."""
+    book = book_of(services).load()
+    found: list[Locked] = []
+    for entry in services.catalog.load().types.values():
+        origin = entry.provenance
+        if not entry.is_installed or origin.version is None or origin.sha256 is None:
+            continue
+        configured = book.find(origin.origin)
+        where = origin.origin if configured is None else configured.where
+        found.append(
+            Locked(
+                entry.name,
+                origin.version,
+                origin.sha256,
+                None if configured is None else configured.name,
+                shown_place(where, lock),
+                origin.key_id,
+            )
+        )
+    return tuple(found)
+
+
+def install_locked(services: HomeServices, lock: Path, *, consents: bool) -> Table:
+    """Install exactly what a lock file names, or nothing.
+
+    Raises:
+        MoltlerError: PKG002, something is not what was locked; as `install_type`.
+    """
+    catalog = services.catalog.load()
+    incoming: list[Incoming] = []
+    for locked in read_lock(lock).packages:
+        there = catalog.find_type(locked.name)
+        if there is not None and there.provenance.sha256 == locked.sha256:
+            continue
+        if there is not None and not there.is_installed:
+            raise _defined_here(there.name, None)
+        item = _locked(locked, lock, services)
+        key = item.package.key
+        if item.package.sha256 != locked.sha256 or (key and key.id) != locked.key_id:
+            raise PackageError(
+                "PKG002",
+                f"`{locked.name}` {locked.version} is not what `{lock.name}` names",
+                hint=f"find out who changed it: the archive, or the lock file; its digest is"
+                f" {item.package.sha256}",
+            )
+        incoming.append(item)
+    return _take_in(tuple(incoming), services, consents=consents, verb="install")
+
+
+def _locked(locked: Locked, lock: Path, services: HomeServices) -> Incoming:
+    where = real_place(locked.where, lock)
+    exact = parse_range(locked.version)
+    if locked.registry is None:
+        return _from_archive(locked.name, exact, where, services)
+    configured = book_of(services).load().find(locked.registry)
+    if configured is None:
+        configured = Configured(locked.registry, where)
+    registry = registry_at(configured, services)
+    record = registry.record(locked.name)
+    version = None if record is None else record.find(parse_version(locked.version))
+    if record is None or version is None:
+        raise no_such_version(locked.name, locked.version, record)
+    package = fetch(registry, record.name, version)
+    _check_signer(package, configured, services, registry)
+    return _incoming(package, configured.name, version)
+
+
+def _keep_draft(entry: TypeEntry | None, span: Span) -> None:
+    """Refuse to throw away what somebody has begun to change."""
+    if entry is not None and entry.draft_differs:
+        raise LookupFailed(
+            "CAT003",
+            f"the draft of `{entry.name}` has changes that would be lost",
+            hint=f"take them on with REGISTER CONNECTOR TYPE '{entry.name}', or replace them with"
+            " INSTALL OR REPLACE",
+            span=span,
+        )
+
+
+def _defined_here(name: str, span: Span | None) -> LookupFailed:
+    return LookupFailed(
+        "CAT003",
+        f"connector type `{name}` is defined in this home",
+        hint=f"INSTALL OR REPLACE CONNECTOR TYPE '{name}' takes its place",
+        span=span,
+    )
 
 
 def _installed(name: str, services: HomeServices, span: Span) -> TypeEntry:
@@ -196,10 +291,7 @@ def _from_source(
 ) -> tuple[Incoming, ...]:
     """Get a package and what it requires, each fully checked."""
     if is_address(source) or "/" in source or source.endswith(".tgz"):
-        content = _download(source, services) if is_address(source) else _file(source)
-        package = open_package(content, name=name)
-        _check_fit(package, wanted, services)
-        return (_incoming(package, source, None),)
+        return (_from_archive(name, wanted, source, services),)
     configured, registry = open_registry(source, services)
     catalog = services.catalog.load()
     chosen = plan(name, wanted, registry, lambda n: _version_of(catalog.find_type(n)))
@@ -209,6 +301,14 @@ def _from_source(
         _check_signer(package, configured, services, registry)
         found.append(_incoming(package, configured.name, choice.version))
     return tuple(found)
+
+
+def _from_archive(name: str, wanted: Range, source: str, services: HomeServices) -> Incoming:
+    content = _download(source, services) if is_address(source) else _file(source)
+    package = open_package(content, name=name)
+    _check_fit(package, wanted, services)
+    _check_pin(package, source, services)
+    return _incoming(package, source, None)
 
 
 def _incoming(package: Package, origin: str, record: VersionRecord | None) -> Incoming:
@@ -278,12 +378,18 @@ def _check_signer(
             f"`{package.root}` {what}, and `{configured.name}` wants a trusted signature",
             hint="get the publisher's key from the publisher and run `moltler keys trust FILE`",
         )
-    pinned = book.pins.get(package.manifest.name.lower())
+    _check_pin(package, registry.where, services)
+
+
+def _check_pin(package: Package, where: str, services: HomeServices) -> None:
+    """Refuse a package that another key has signed than what is installed of that name."""
+    key = package.key
+    pinned = book_of(services).load().pins.get(package.manifest.name.lower())
     if pinned is not None and (key is None or key.id != pinned):
         what = "is not signed" if key is None else f"is signed with {key.id}"
         raise PackageError(
             "PKG002",
-            f"`{package.root}` from `{registry.where}` {what}, and what is installed with {pinned}",
+            f"`{package.root}` from `{where}` {what}, and what is installed with {pinned}",
             hint="ask the publisher whether the key changed; UNINSTALL forgets the old one",
         )
 

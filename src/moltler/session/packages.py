@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -16,15 +16,15 @@ from moltler.exec.evaluate import Environment
 from moltler.flow.result import Column, Done, Table
 from moltler.flow.scan import Warning
 from moltler.lang import ast
-from moltler.model import ConnectorType, TypeEntry
+from moltler.lint.check import lint_type
+from moltler.model import ConnectorType, StoredTest, TypeEntry
 from moltler.registry.archive import SUFFIX
 from moltler.registry.book import Book
 from moltler.registry.contract import check_contract
-from moltler.registry.credentials import find_credentials
 from moltler.registry.folder import other_content
 from moltler.registry.index import Registry
 from moltler.registry.manifest import Evidence, permissions_of
-from moltler.registry.package import About, Package, PackedTest, make_package, open_package
+from moltler.registry.package import About, Package, make_package, open_package
 from moltler.registry.resolve import needed, unmet
 from moltler.registry.semver import Version, parse_version
 from moltler.registry.spdx import is_license
@@ -38,8 +38,10 @@ from moltler.session.registries import (
     signer_of,
 )
 from moltler.session.services import Services
+from moltler.session.testing import read_stored
 from moltler.vault.keys import write_private
 
+_CREDENTIAL, _EXPOSED = "LNT001", "LNT003"
 _PACKAGED = (
     Column("path", "string"),
     Column("sha256", "string"),
@@ -76,7 +78,9 @@ def package_type(statement: ast.Package, services: HomeServices, environment: En
     about, warnings = _about(statement, definition)
     skips = _skips_tests(settings.get("tests"), statement.span)
     tests = packed_tests(entry)
-    raise_all([*_missing(statement, definition), *unfit(definition, tests, services)])
+    problems, practices = unfit(definition, [t.test for t in tests], services)
+    raise_all([*_missing(statement, definition), *problems])
+    warnings += [Warning("lint", p.message, entry.name) for p in practices]
     evidence, unproven = Evidence("skipped"), ()
     if not skips:
         examined = examine(definition, [t.test for t in tests], services)
@@ -164,11 +168,13 @@ def _missing(statement: ast.Package, definition: ConnectorType) -> list[Problem]
 
 
 def unfit(
-    definition: ConnectorType, tests: tuple[PackedTest, ...], services: Services
-) -> list[Problem]:
-    """Tell what keeps a type from being packed, apart from its tests and claims."""
+    definition: ConnectorType, tests: Iterable[StoredTest], services: Services
+) -> tuple[list[Problem], list[Problem]]:
+    """Tell what keeps a type from being packed, and what keeps it only from being published.
+
+    Tests and claims are `examine`'s.
+    """
     problems = list(check_draft(definition, check=services.handlers.check))
-    problems += find_credentials(definition, tests)
     problems += (
         Problem(
             "PKG003",
@@ -177,7 +183,14 @@ def unfit(
         )
         for exposed in _exposed_without_reason(definition)
     )
-    return problems
+    practices: list[Problem] = []
+    for finding in lint_type(definition, [read_stored(test) for test in tests]):
+        if finding.severity == "error" and finding.code != _EXPOSED:
+            found = Problem(
+                "PKG003", f"{finding.code}: {finding.message}", finding.hint, finding.place
+            )
+            (problems if finding.code == _CREDENTIAL else practices).append(found)
+    return problems, practices
 
 
 def _exposed_without_reason(definition: ConnectorType) -> list[str]:
@@ -236,13 +249,14 @@ def validate_type(statement: ast.PackageAdmin, services: HomeServices) -> Table:
     definition = cast("ConnectorType", entry.registered)
     tests = packed_tests(entry)
     examined = examine(definition, [t.test for t in tests], services)
-    raise_all([*unfit(definition, tests, services), *examined.problems, *examined.unproven])
+    problems, practices = unfit(definition, [t.test for t in tests], services)
+    raise_all([*problems, *practices, *examined.problems, *examined.unproven])
     evidence = examined.evidence
     passed = sum(r.status == "passed" for r in evidence.results)
     rows = (
         ("definition", "ok", f"{len(definition.entities)} entities, {len(definition.actions)}"
          " actions"),
-        ("credentials", "ok", "nothing looks like one"),
+        ("practices", "ok", "no rule of `moltler lint` is broken"),
         ("tests", "ok" if passed else "warning", f"{passed} mocked test(s) passed"),
         ("push-down", "ok", f"{sum(len(p.claims) for p in evidence.proof)} claim(s) proven"),
     )  # fmt: skip
@@ -342,7 +356,8 @@ def check_publishable(package: Package, registry: Registry, services: HomeServic
             return  # it is there already, and was held to all this then
     with tests_of(package) as tests:
         examined = examine(definition, tests, services)
-    problems = unfit(definition, package.tests(), services)
+        problems, practices = unfit(definition, tests, services)
+    problems += practices
     if package.manifest.evidence.tests == "skipped":
         problems.append(
             Problem(

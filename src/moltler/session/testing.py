@@ -16,7 +16,7 @@ from moltler.flow.result import Column, Outcome, Table
 from moltler.flow.scan import QueryPlan
 from moltler.lang import ast
 from moltler.lang.parser import parse
-from moltler.model import StoredTest
+from moltler.model import StoredTest, TypeEntry
 from moltler.session.definitions import Definer, Definition
 from moltler.session.environment import BoundValues, StatementEnvironment
 from moltler.session.names import statement_name
@@ -326,7 +326,7 @@ def run_stored(statement: ast.RunTest | ast.RunTests, services: Services) -> Tab
             hint="SHOW TESTS lists them",
             span=statement.span,
         )
-    reports = [run_one(read_stored(stored), catalog, services) for stored in chosen]
+    reports = [run_one(read_stored(t), catalog, services, _options(e)) for e, t in chosen]
     for report in reports:
         _note(services, report)
     failed = next((r for r in reports if r.failure is not None), None)
@@ -345,16 +345,26 @@ def read_stored(stored: StoredTest) -> ast.TestDefinition:
     return cast("ast.TestDefinition", test)
 
 
-def _chosen(statement: ast.RunTest | ast.RunTests, catalog: Catalog) -> list[StoredTest]:
+def _options(entry: TypeEntry) -> TestOptions:
+    from moltler.testing.runner import TestOptions
+
+    return TestOptions(isolated=entry.is_installed)
+
+
+def _chosen(
+    statement: ast.RunTest | ast.RunTests, catalog: Catalog
+) -> list[tuple[TypeEntry, StoredTest]]:
     if isinstance(statement, ast.RunTest):
         name = str(statement.type_name)
-        return [catalog.test(name, statement.name, statement.span)]
+        found = catalog.test(name, statement.name, statement.span)
+        return [(catalog.type(name), found)]
     entries = (
         [catalog.type(str(statement.type_name), statement.span)]
         if statement.type_name is not None
         else sorted(catalog.types.values(), key=lambda t: t.name.lower())
     )
-    return [t for e in entries for t in e.tests if statement.tag is None or statement.tag in t.tags]
+    tag = statement.tag
+    return [(e, t) for e in entries for t in e.tests if tag is None or tag in t.tags]
 
 
 def _note(services: Services, report: TestReport) -> None:

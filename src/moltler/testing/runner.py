@@ -15,7 +15,7 @@ from moltler.lang import ast
 from moltler.net.faults import read_faults
 from moltler.net.routes import read_mock_api
 from moltler.testing.report import TestFailure, TestReport
-from moltler.testing.tape import Tape, open_tape
+from moltler.testing.tape import Tape, is_mocked, open_tape
 from moltler.testing.world import Environ, Host, Skipped, World
 
 Play = Callable[[Sequence[ast.Statement], World], None]
@@ -38,6 +38,8 @@ class TestOptions:
     """Tests without MOCK_API run against the real API and write their cassettes anew."""
     live: bool = False
     """Cassettes are ignored, and tests of installed packages get network and ENV."""
+    isolated: bool = False
+    """Neither network nor environment: a test that came with a package."""
     coverage: bool = False
     """Find out which lines of handlers run; costs a process of its own kind."""
 
@@ -65,6 +67,13 @@ def run_test(
     started = host.clock.monotonic()
     if test.skip is not None:
         return run.report("skipped", started, reason=test.skip)
+    if run.options.isolated and not is_mocked(test):
+        return run.report(
+            "skipped",
+            started,
+            reason="it came with a package and would reach for the real API;"
+            " unpack the archive and run `moltler test --live` there",
+        )
     try:
         run.open()
     except MoltlerError as error:
@@ -127,7 +136,7 @@ class _Run:
         self._host = host
         self._play = play
         self._reading = reading
-        self._options = options
+        self.options = options
         self._world: World | None = None
         self._tape: Tape | None = None
         self._notes: list[str] = []
@@ -140,9 +149,10 @@ class _Run:
         """
         test, host = self._test, self._host
         self._catalog.type(str(test.type_name), test.type_name.span)
-        readers = [Environ(host.environ)]
+        around = {} if self.options.isolated else host.environ
+        readers = [Environ(around)]
         given = self._texts(test.env, readers[0])
-        environ = {**host.environ, **given}
+        environ = {**around, **given}
         readers += [Environ(environ), Environ(environ)]
         inside = self._reading(readers[1])
 
@@ -158,8 +168,8 @@ class _Run:
             live=host.open_transport,
             stored=host.secrets,
             now=host.clock.now(),
-            record=self._options.record,
-            prefer_live=self._options.live,
+            record=self.options.record,
+            prefer_live=self.options.live,
         )
         seen = environ if tape.environ is None else {**tape.environ, **given}
         readers[2] = Environ(seen)
@@ -170,7 +180,7 @@ class _Run:
             self._texts(test.secrets, readers[2]),
             tape,
             timeout=parse_duration(test.timeout) if test.timeout else _USUAL_TIMEOUT,
-            covers=self._options.coverage,
+            covers=self.options.coverage,
         )
         for reader in readers:
             self._world.environ.unset.update(reader.unset)
@@ -218,7 +228,7 @@ class _Run:
         try:
             world.check_environment()
         except Skipped as skipped:
-            if self._options.require_env:
+            if self.options.require_env:
                 raise error_class("CAT004")(
                     "CAT004", str(skipped), hint="set it, or leave out --require-env",
                     span=self._test.span,
@@ -281,7 +291,7 @@ class _Run:
             0 if world is None else len(world.mock.calls),
             frozenset() if world is None else frozenset(world.entities),
             frozenset() if world is None else frozenset(world.actions),
-            world.room.coverage() if world is not None and self._options.coverage else {},
+            world.room.coverage() if world is not None and self.options.coverage else {},
         )
 
     def close(self) -> None:

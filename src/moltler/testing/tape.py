@@ -125,6 +125,12 @@ def open_tape(
     return Tape(MockWorld(None, faults, live=live), stored)
 
 
+def is_mocked(test: ast.TestDefinition) -> bool:
+    """Tell whether a test has its answers with it, in MOCK_API or in a cassette."""
+    path = _path_of(test)
+    return test.mock_api is not None or (path is not None and path.exists())
+
+
 async def _pass(_seconds: float) -> None:
     """Wait for nothing: the time of a cassette stands."""
 
