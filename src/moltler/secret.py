@@ -10,6 +10,7 @@ SEAL = re.compile(r"sealed_(?:[0-9a-f]{32}|b_(?P<size>[1-9][0-9]{0,8})_)")
 """A seal, or the beginning of a derived one: so many hexadecimal digits of the text follow that
 was given to ``btoa`` (LANGUAGE §5.4; `moltler.vault.seal` makes both)."""
 _HEX = re.compile(r"[0-9a-f]*")
+_ELLIPSIS = "…"
 _SHORTEST_MASKED = 6
 # Shorter values would mask ordinary words in every message.
 
@@ -54,10 +55,13 @@ class Secret:
 def redact(text: str, secrets: Iterable[Secret]) -> str:
     """Give the text with every seal, and every value of 6 characters or more, replaced.
 
-    Values are also found percent-encoded, JSON-escaped and in Base64.
+    Values are also found percent-encoded, JSON-escaped and in Base64, and where an ellipsis cuts
+    them short.
 
     >>> redact("Bearer hunter2!", [Secret("api_key", "hunter2!")])
     'Bearer [secret api_key]'
+    >>> redact("found 'hunter2…", [Secret("api_key", "hunter2!")])
+    "found '[secret api_key]…"
     """
     # Longest first, so that a secret that contains another one is replaced whole.
     known = sorted(secrets, key=lambda s: -len(s.reveal()))
@@ -69,7 +73,20 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
             continue
         for spelling in _spellings(value):
             text = text.replace(spelling, f"[secret {secret.name}]")
-    return text
+    return _without_beginnings(text, known) if _ELLIPSIS in text else text
+
+
+def redact_start(text: str, length: int, secrets: Iterable[Secret]) -> str:
+    """Give so many first characters of a text, redacted, also where they end within a secret.
+
+    Args:
+        text: It may have been cut to that length before.
+        length: In characters of the text.
+        secrets: What to replace.
+    """
+    if len(text) < length:
+        return redact(text, secrets)
+    return redact(text[:length] + _ELLIPSIS, secrets).removesuffix(_ELLIPSIS)
 
 
 def seals_in(text: str) -> Iterator[tuple[int, int, str | None]]:
@@ -103,6 +120,19 @@ def _without_seals(text: str, names: Mapping[str, str]) -> str:
             kept += (text[end:start], f"[secret {name}]")
             end = stop
     return "".join((*kept, text[end:]))
+
+
+def _without_beginnings(text: str, secrets: Iterable[Secret]) -> str:
+    pieces = text.split(_ELLIPSIS)
+    for at, piece in enumerate(pieces[:-1]):
+        for secret in secrets:
+            for spelling in _spellings(secret.reveal()):
+                longest = min(len(spelling), len(piece))
+                sizes = range(longest, _SHORTEST_MASKED - 1, -1)
+                size = next((n for n in sizes if piece.endswith(spelling[:n])), None)
+                if size is not None:
+                    pieces[at] = piece = f"{piece[:-size]}[secret {secret.name}]"
+    return _ELLIPSIS.join(pieces)
 
 
 def _spellings(value: str) -> list[str]:

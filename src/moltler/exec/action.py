@@ -19,6 +19,7 @@ from moltler.errors import (
     Span,
     error_class,
 )
+from moltler.exec.masking import masked
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import HttpRequest
 from moltler.flow.result import ActionResult
@@ -86,7 +87,10 @@ def run_action(
             ) from error
         raise
     journal.close(record, "OK")
-    return ActionResult(check_returns(action, value))
+    try:
+        return ActionResult(check_returns(action, value))
+    except MoltlerError as error:
+        raise masked(error, target.secrets) from error.__cause__
 
 
 class _Watch:

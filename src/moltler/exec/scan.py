@@ -14,6 +14,7 @@ from moltler.errors import ErrorContext, MoltlerError, error_class
 from moltler.exec.budget import Budget
 from moltler.exec.fitting import sort_out
 from moltler.exec.keys import SeenKeys
+from moltler.exec.masking import masked
 from moltler.exec.pages import PageReader, scan_schema
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.scan import IncompleteReason, ScanOutcome, ScanRequest, Warning
@@ -178,6 +179,7 @@ class ScanSource:
     def _placed(self, error: BaseException) -> BaseException:
         if isinstance(error, MoltlerError):
             error.within(ErrorContext(connector=self.target.name, entity=self.request.entity.name))
+            masked(error, self.target.secrets)
         return error
 
     def _read(

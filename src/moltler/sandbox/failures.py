@@ -14,7 +14,7 @@ from moltler.model import Handler
 from moltler.sandbox.call import Call, Death
 from moltler.sandbox.frames import MAX_MESSAGE, MAX_STACK, Thrown
 from moltler.sandbox.positions import Module, end_of, first_place, in_script, place
-from moltler.secret import Secret, redact
+from moltler.secret import Secret, redact_start
 
 _CODES = {
     "auth": "API002",
@@ -70,7 +70,7 @@ def of_thrown(
     """Give the error for something a handler threw."""
 
     def clean(text: str, limit: int) -> str:
-        return redact(text[:limit], failing.secrets)
+        return redact_start(text, limit, failing.secrets)
 
     code = _CODES[thrown.kind]
     hint = clean(thrown.hint, MAX_MESSAGE) if thrown.hint else None

@@ -15,7 +15,7 @@ from moltler.sandbox.failures import of_death, session_closed
 from moltler.sandbox.frames import BadFrame, PageNote
 from moltler.sandbox.stream import Stream, Work
 from moltler.schema import DataType
-from moltler.secret import redact
+from moltler.secret import redact_start
 
 _PREVIEW = 80
 
@@ -131,7 +131,7 @@ class JavaScriptPages:
     def _misfit(self, note: PageNote) -> MoltlerError:
         first, failing = note.misfits[0], self._work.failing
         name, type_ = self._columns[first.column]
-        shown = redact(first.preview[:_PREVIEW], failing.secrets)
+        shown = redact_start(first.preview, _PREVIEW, failing.secrets)
         others = f" (and {note.count - 1} more values of the page)" if note.count > 1 else ""
         reason = first.reason[:_PREVIEW] or "does not fit"
         return error_class("JSR005")(
