@@ -83,6 +83,9 @@ def redact_start(text: str, length: int, secrets: Iterable[Secret]) -> str:
         text: It may have been cut to that length before.
         length: In characters of the text.
         secrets: What to replace.
+
+    >>> redact_start("it is hunter2!", 13, [Secret("api_key", "hunter2!")])
+    'it is [secret api_key]'
     """
     if len(text) < length:
         return redact(text, secrets)
