@@ -17,8 +17,9 @@ from moltler.net.address import WebAddress
 from moltler.net.call import NOT_IN_HEADERS, TOKEN, Call, failure
 from moltler.net.oauth import Ask, Client, Grant, TokenKeeper, basic
 from moltler.net.policy import HostPattern, HostPolicy, host_pattern
-from moltler.net.resealing import resealed, spellings
+from moltler.net.resealing import resealed
 from moltler.net.sigv4 import AwsKeys, sign
+from moltler.net.spellings import cores, spellings
 from moltler.ports import TokenStore
 from moltler.schema import JsonValue
 from moltler.secret import redact
@@ -269,12 +270,12 @@ class Authenticator:
     def hidden(self, response: HttpResponse) -> HttpResponse:
         """Give a response without the tokens that AUTH has sent."""
         tokens = self._scheme.tokens if self._scheme is not None else ()
-        found = [
-            spelling
-            for token in tokens
-            for spelling in spellings(token, seal_of(self._seal_key, self._target.name, token))
-        ]
-        return resealed(response, found) if found else response
+        if not tokens:
+            return response
+        seals = {token: seal_of(self._seal_key, self._target.name, token) for token in tokens}
+        found = [s for token, seal in seals.items() for s in spellings(token, seal)]
+        broken = [(c, s.encode()) for token, s in seals.items() for c in cores(token.encode())]
+        return resealed(response, found, broken)
 
     async def close(self) -> None:
         """Finish what is under way."""

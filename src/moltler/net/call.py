@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
+from urllib.parse import unquote
 
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchCode, FetchFailure
@@ -17,6 +18,8 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """What no value of a header may hold (RFC 9110 §5.5); a line break would begin another header."""
 FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
+_SHORTEST_IN_ADDRESS = 4
+"""Characters of a secret that is looked for in addresses."""
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
 OF_THE_BODY = frozenset(
     {"content-encoding", "content-language", "content-location", "content-type", "content-length"}
@@ -26,6 +29,11 @@ OF_THE_CONNECTION = frozenset(
      "trailer", "transfer-encoding", "upgrade"}
 )  # fmt: skip
 # What fetch forbids to set: a handler must not speak to another virtual host or split requests.
+OF_THE_ANSWER = frozenset({"accept-charset", "accept-encoding"})
+"""Headers that choose how an answer is written, which is ours: secrets must be found in it."""
+OF_PARTS = frozenset({"if-range", "range"})
+"""Headers that ask for a part of an answer, which may begin or end inside of a secret. Servers may
+always send all of it instead (RFC 9110 §14.2)."""
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -71,8 +79,11 @@ def failure(
 
     def clean(text: str) -> str:
         host, written = call.address.host, call.written.address.host
-        # A short secret in a host would not be masked.
-        return redact(text if host == written else text.replace(host, written), known)
+        # A short secret in a host would not be masked, nor one that an API put there in capitals.
+        text = text if host == written else text.replace(host, written)
+        if hidden := secret_in(written, known):
+            text = text.replace(written, f"[secret {hidden.name}]")
+        return redact(text, known)
 
     return FetchFailure(
         code,
@@ -85,6 +96,16 @@ def failure(
 def shown_host(call: Call, secrets: Iterable[Secret]) -> str:
     """Give the host of a call, with its port, as everybody may see it."""
     return redact(call.written.address.authority, secrets)
+
+
+def secret_in(address: str, secrets: Iterable[Secret]) -> Secret | None:
+    """Give a secret that an address, or a part of one, holds in whatever letters."""
+    folded = unquote(unquote(address)).lower()
+    for secret in secrets:
+        value = secret.reveal().lower()
+        if len(value) >= _SHORTEST_IN_ADDRESS and value in folded:
+            return secret
+    return None
 
 
 def carries_secret(call: Call, target: ResolvedConnector) -> bool:

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from typing import Protocol
 
 ACCEPTED = "gzip, deflate, br, zstd"
+_MOST_CODINGS = 4
+_UNASKED = frozenset(
+    {"compress", "x-compress", "exi", "pack200-gzip", "bzip2", "x-bzip2", "lzma", "xz", "dcb",
+     "dcz", "aes128gcm", "lz4", "snappy"}
+)  # fmt: skip
 _PIECE = 1 << 20
 _ZSTD_SLICE = 1024
 # One kilobyte of zstd can hold at most 32 MB: a block is 4 bytes at least and 128 KiB at most.
@@ -36,14 +41,19 @@ class Decoder(Protocol):
 
 
 def decoders_for(content_encoding: str | None) -> list[Decoder]:
-    """Give the decoders to apply, outermost coding first; unknown codings stay as they are.
+    """Give the decoders to apply, outermost coding first; words that name none change nothing.
 
-    Source: RFC 9110 §8.4; the header lists codings in the order they were applied.
+    A body that is compressed as nobody asked for is refused: what it holds of secrets could not
+    be seen. Source: RFC 9110 §8.4; the header lists codings in the order they were applied.
     """
     names = [n.strip().lower() for n in (content_encoding or "").split(",")]
     names = [n for n in names if n not in {"", "identity"}]
+    if unasked := _UNASKED.intersection(names):
+        return [_Refusal(f"`{min(unasked)}` was not asked for")]
     if any(n not in _DECODERS for n in names):
         return []
+    if len(names) > _MOST_CODINGS:
+        return [_Refusal(f"{len(names)} codings on top of each other")]
     return [_DECODERS[name]() for name in reversed(names)]
 
 
@@ -54,6 +64,18 @@ def decode(decoders: list[Decoder], piece: bytes) -> Iterator[bytes]:
         return
     for decoded in decoders[0].feed(piece):
         yield from decode(decoders[1:], decoded)
+
+
+class _Refusal:
+    is_complete = True
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        if piece:
+            raise CorruptBody(self._reason)
+        return iter(())
 
 
 class _Zlib:

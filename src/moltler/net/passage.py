@@ -14,11 +14,14 @@ from moltler.net.address import BadAddress, parse_address, resolve
 from moltler.net.call import (
     FORBIDDEN_METHODS,
     NOT_IN_HEADERS,
+    OF_PARTS,
+    OF_THE_ANSWER,
     OF_THE_BODY,
     OF_THE_CONNECTION,
     TOKEN,
     Call,
     failure,
+    secret_in,
     with_basic,
     without_secrets,
 )
@@ -54,6 +57,7 @@ class Passage:
     ) -> None:
         self._target = target
         self._policy = policy
+        self._has_seals = any(secret.seal is not None for secret in target.secrets)
         self._max_request_bytes = max_request_bytes
         self._seals = Unsealing(target, policy, limit=max_request_bytes)
         self._in_flight = asyncio.Semaphore(max_in_flight)
@@ -117,10 +121,8 @@ class Passage:
         try:
             address = resolve(call.address, location)
         except BadAddress as error:
-            raise self.failure(
-                call,
-                "EGRESS_BLOCKED",
-                f"the API redirects to something that is no address: {error}",
+            raise self._misled(
+                call, location, f"to something that is no address: {error}"
             ) from error
         # Opened anew: what held a seal must be known. The address is the API's, and seals in it
         # are none that the handler wrote.
@@ -130,9 +132,24 @@ class Passage:
             following = replace(following, method="GET", headers=headers, body=None)
         if address.origin != call.address.origin:
             following = without_secrets(following, self._target)
-        self._judge(following)
+        try:
+            self._policy.judge(address)
+        except Refused as refusal:
+            what = f"to where it may not: {refusal}"
+            raise self._misled(call, location, what, hint=refusal.hint) from refusal
         following = with_basic(following)
         return self._seals.unseal(following, opens_address=False)
+
+    def _misled(
+        self, call: Call, location: str, what: str, *, hint: str | None = None
+    ) -> FetchFailure:
+        """Give the failure of a redirect, without its address if that holds a secret.
+
+        The address is in another form by now: small letters, decoded, without dots.
+        """
+        if secret_in(location, self._target.secrets):
+            what, hint = "to an address that holds a secret", None
+        return self.failure(call, "EGRESS_BLOCKED", f"the API redirects {what}", hint=hint)
 
     def too_many_redirects(self, call: Call) -> FetchFailure:
         """Give the failure of a chain that does not end."""
@@ -166,7 +183,8 @@ class Passage:
                 call, "TOO_LARGE", f"the request body has {len(call.body):,} bytes; "
                 f"allowed are {self._max_request_bytes:,}",
             )  # fmt: skip
-        kept = [(n, v) for n, v in call.headers if n.lower() not in OF_THE_CONNECTION]
+        dropped = OF_THE_CONNECTION | OF_THE_ANSWER | (OF_PARTS if self._has_seals else frozenset())
+        kept = [(n, v) for n, v in call.headers if n.lower() not in dropped]
         call = with_basic(replace(call, headers=tuple(kept)))
         return call if address == written else replace(call, address=address, sealed=call)
 

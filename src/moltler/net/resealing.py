@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
+from moltler.net.call import secret_in
+from moltler.net.spellings import cores, readable, spellings, without_breaks, wrapped
 from moltler.ports import Transport, Waits
-from moltler.vault.seal import SealBook, SealTooLarge, derived
+from moltler.vault.seal import SealBook, SealTooLarge
 
 _SHORTEST_RESEALED = 8
 """Characters; shorter values would be found in innocent text."""
@@ -40,6 +40,12 @@ class SealedTransport:
             if secret.seal is not None and len(secret.reveal()) >= _SHORTEST_RESEALED
             for spelling in spellings(secret.reveal(), secret.seal)
         ]
+        self._cores = [
+            (core, secret.seal.encode())
+            for secret in self.book.secrets
+            if secret.seal is not None and len(secret.reveal()) >= _SHORTEST_RESEALED
+            for core in cores(secret.reveal().encode("utf-8", "surrogatepass"))
+        ]
 
     @property
     def waits(self) -> Waits:
@@ -57,7 +63,8 @@ class SealedTransport:
         response = await self._inner.send(request, before_write=before_write)
         if not self.book.secrets:
             return response
-        answer = resealed(response, [*self._spellings, *self._derived(request)])
+        found = [*self._spellings, *self._derived(request)]
+        answer = resealed(response, found, self._cores)
         answer.url = self._address(request, answer)
         return answer
 
@@ -82,24 +89,36 @@ class SealedTransport:
             # An address that begins with a seal had to be opened to be one.
             return response.url if self.book.leading(request.url) is None else request.url
         # A relative redirect may lead from an opened path.
-        short = (
-            spelling
+        short = [
+            secret
             for secret in self.book.secrets
             if secret.seal is not None and len(secret.reveal()) >= _SHORTEST_IN_ADDRESS
-            for spelling in _readable(secret.reveal(), secret.seal)
-        )
-        return Resealing(short).text(response.url)
+        ]
+        found = (s for secret in short for s in readable(secret.reveal(), secret.seal or ""))
+        shown = Resealing(found).text(response.url)
+        # Hosts come in small letters, whatever they were written in.
+        return request.url if secret_in(shown, short) else shown
 
 
-def resealed(response: HttpResponse, found: Iterable[tuple[bytes, bytes]]) -> HttpResponse:
-    """Give a response with spellings of secrets replaced, each by what stands beside it."""
-    resealing = Resealing(found)
+def resealed(
+    response: HttpResponse,
+    found: Iterable[tuple[bytes, bytes]],
+    broken: Iterable[tuple[bytes, bytes]] = (),
+) -> HttpResponse:
+    """Give a response with spellings of secrets replaced, each by what stands beside it.
+
+    Args:
+        response: As it came.
+        found: Spellings, each with what it is replaced by.
+        broken: Those that may be broken into lines.
+    """
+    resealing = Resealing(found, broken)
     if not resealing.is_needed:
         return response
     return HttpResponse(
         response.status,
         resealing.text(response.status_text),
-        tuple((n, resealing.text(v)) for n, v in response.headers),
+        tuple((resealing.text(n), resealing.text(v)) for n, v in response.headers),
         resealing.text(response.url),
         response.redirected,
         _Resealed(response.body, resealing),
@@ -109,28 +128,37 @@ def resealed(response: HttpResponse, found: Iterable[tuple[bytes, bytes]]) -> Ht
 class Resealing:
     """Replaces spellings of secrets in text, piece by piece.
 
+    What is held back at the end of a piece does not depend on the text: whether its last letters
+    are the first ones of a secret would be a way to guess it, letter by letter.
+
     Args:
         spellings: Each with what it is replaced by.
+        broken: Those that may be broken into lines, with the same.
     """
 
-    def __init__(self, spellings: Iterable[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self,
+        spellings: Iterable[tuple[bytes, bytes]],
+        broken: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
         self._seals: dict[bytes, bytes] = {}
         # Longest first: a value that holds another one goes whole.
         for spelling, seal in sorted(spellings, key=lambda pair: -len(pair[0])):
             self._seals.setdefault(spelling, seal)
         self._seals.pop(b"", None)
-        self._longest = max(map(len, self._seals), default=0)
-        self._pattern = re.compile(b"|".join(map(re.escape, self._seals)))
+        self._broken = dict(broken)
+        longest = max(map(len, (*self._seals, *self._broken)), default=0)
+        self._held = max(longest * (2 if self._broken else 1) - 1, 0)
         self._kept = b""
 
     @property
     def is_needed(self) -> bool:
         """Whether there is anything to replace."""
-        return bool(self._seals)
+        return bool(self._seals or self._broken)
 
     def text(self, text: str) -> str:
         """Give a header or an address with its secrets sealed."""
-        if not self._seals:
+        if not self.is_needed:
             return text
         # Bytes of headers arrive as Latin-1, whatever they mean.
         for coding in ("latin-1", "utf-8"):
@@ -141,10 +169,9 @@ class Resealing:
         return text
 
     def feed(self, piece: bytes) -> bytes:
-        """Give what is sure by now; what may be the beginning of a secret is held back."""
+        """Give what is sure by now; as much as a secret may have is held back."""
         content = self._kept + piece
-        border = self._border(content)
-        done, end = self._until(content, border)
+        done, end = self._until(content, max(len(content) - self._held, 0))
         self._kept = content[end:]
         return done
 
@@ -159,29 +186,36 @@ class Resealing:
     def _until(self, content: bytes, border: int) -> tuple[bytes, int]:
         """Replace every spelling that begins before a border; tell how far that reached."""
         # Looking for each by itself is many times faster than the pattern, and most find nothing.
-        if not any(spelling in content for spelling in self._seals):
+        found_broken = self._broken_in(content)
+        found_whole = {s: seal for s, seal in self._seals.items() if s in content}
+        if not found_broken and not found_whole:
             return content[:border], border
+        seals = {**found_whole, **found_broken}
+        each = (wrapped(s) if s in found_broken else re.escape(s) for s in seals)
+        pattern = re.compile(b"|".join(b"(" + one + b")" for one in each))
+        replacements = list(seals.values())
         parts: list[bytes] = []
         end = 0
-        for found in self._pattern.finditer(content):
+        for found in pattern.finditer(content):
             if found.start() >= border:
                 break
-            parts += (content[end : found.start()], self._seals[found[0]])
+            parts += (content[end : found.start()], replacements[(found.lastindex or 1) - 1])
             end = found.end()
         border = max(border, end)
         return b"".join((*parts, content[end:border])), border
 
-    def _border(self, content: bytes) -> int:
-        """Give where a spelling may begin that the content does not hold to its end."""
-        start = max(len(content) - self._longest + 1, 0)
-        tail = content[start:]
-        firsts = {spelling[:1] for spelling in self._seals}
-        for at in range(len(tail)):
-            if tail[at : at + 1] in firsts:
-                rest = tail[at:]
-                if any(len(s) > len(rest) and s.startswith(rest) for s in self._seals):
-                    return start + at
-        return len(content)
+    def _broken_in(self, content: bytes) -> dict[bytes, bytes]:
+        """Give what the content holds only if its line breaks are left out."""
+        if not self._broken:
+            return {}
+        joined = without_breaks(content)
+        if len(joined) == len(content):
+            return {}
+        return {
+            core: seal
+            for core, seal in self._broken.items()
+            if core in joined and joined.count(core) > content.count(core)
+        }
 
 
 class _Resealed(AsyncIterator[bytes]):
@@ -215,31 +249,3 @@ class _Resealed(AsyncIterator[bytes]):
         close = getattr(self._body, "aclose", None)
         if close is not None:
             await close()
-
-
-def spellings(value: str, seal: str) -> Iterator[tuple[bytes, bytes]]:
-    """Give the ways in which an answer may hold a value, each with what takes its place."""
-    yield from _readable(value, seal)
-    content, sealed = value.encode("utf-8", "surrogatepass"), seal.encode()
-    encoded = _base64(content)
-    for text in dict.fromkeys((encoded, encoded.rstrip("="))):
-        yield text.encode(), derived(sealed).encode()
-    for shift, dropped in ((0, 0), (1, 2), (2, 3)):
-        # Inside longer Base64: what is sure to be of the value, and no more.
-        core = _base64(bytes(shift) + content)[dropped : (shift + len(content)) * 8 // 6]
-        yield core.encode(), sealed
-
-
-def _readable(value: str, seal: str) -> Iterator[tuple[bytes, bytes]]:
-    """Give a value as it is, JSON-escaped and percent-encoded."""
-    content, sealed = value.encode("utf-8", "surrogatepass"), seal.encode()
-    escaped = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
-    texts = [value, *escaped, *(e.replace("/", r"\/") for e in escaped)]
-    percent = quote(content, safe=""), quote(content), quote_plus(content)
-    texts += (*percent, *(re.sub("%..", lambda m: m[0].lower(), p) for p in percent))
-    for text in dict.fromkeys(texts):
-        yield text.encode("utf-8", "surrogatepass"), sealed
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()

@@ -22,8 +22,8 @@ from moltler.secret import Secret, seals_in
 from moltler.vault.keys import KEY_BYTES, read_key_file, write_private
 from moltler.vault.locks import hold_lock
 
-_DEEPEST = 4
-"""How often ``btoa`` may be applied to its own result."""
+_DEEPEST = 2
+"""How often ``btoa`` may be applied: Base64 of Base64 is still found in answers."""
 _DIGITS = 32
 
 Escape = Callable[[bytes], bytes]
