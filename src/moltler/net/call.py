@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchCode, FetchFailure
-from moltler.net.address import WebAddress
+from moltler.net.address import DEFAULT_PORTS, WebAddress
 from moltler.secret import Secret, redact
 from moltler.vault.seal import derived
 
@@ -18,6 +18,7 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """What no value of a header may hold (RFC 9110 §5.5); a line break would begin another header."""
 FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
+_HIDDEN = "[secret address]"
 _SHORTEST_IN_ADDRESS = 4
 """Characters of a secret that is looked for in addresses."""
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -48,6 +49,8 @@ class Call:
     body: bytes | None
     sealed: Call | None = None
     """The call as the handler wrote it, if it is not that itself."""
+    hides_address: bool = False
+    """The address as a whole is, or began as, a secret: no part of it may be shown."""
 
     @property
     def written(self) -> Call:
@@ -63,7 +66,8 @@ class Call:
     def shown(self) -> str:
         """Method, host and path; the query may hold secrets."""
         address = self.written.address
-        return f"{self.method} {address.authority}{address.path}"
+        where = _HIDDEN if self.hides_address else f"{address.authority}{address.path}"
+        return f"{self.method} {where}"
 
 
 def failure(
@@ -80,6 +84,11 @@ def failure(
     def clean(text: str) -> str:
         host, written = call.address.host, call.written.address.host
         # A short secret in a host would not be masked, nor one that an API put there in capitals.
+        if call.hides_address:
+            scheme = call.address.scheme
+            parts = (host, call.address.path, scheme if scheme not in DEFAULT_PORTS else "")
+            for part in sorted(filter(None, parts), key=len, reverse=True):
+                text = text.replace(part, _HIDDEN) if part != "/" else text
         text = text if host == written else text.replace(host, written)
         if hidden := secret_in(written, known):
             text = text.replace(written, f"[secret {hidden.name}]")

@@ -163,13 +163,24 @@ class Passage:
         return failure(call, self._target.secrets, code, what, hint=hint)
 
     def _first_call(self, request: HttpRequest) -> Call:
+        text = self._seals.address_text(request.url)
         try:
-            written = parse_address(self._seals.address_text(request.url))
+            written = parse_address(text)
             address = self._seals.host_opened(written)
         except BadAddress as error:
+            if text != request.url:
+                # What is wrong with it would show the secret.
+                what = "the address begins with a secret that is none"
+                raise FetchFailure("EGRESS_BLOCKED", what) from None
             shown = redact(request.url.partition("?")[0][:80], self._target.secrets)
             raise FetchFailure("EGRESS_BLOCKED", f"`{shown}` is no address: {error}") from error
-        call = Call(request.method.upper(), written, request.headers, request.body)
+        call = Call(
+            request.method.upper(),
+            written,
+            request.headers,
+            request.body,
+            hides_address=text != request.url,
+        )
         if not TOKEN.fullmatch(call.method) or call.method in FORBIDDEN_METHODS:
             raise self.failure(call, "EGRESS_BLOCKED", "this method may not be sent")
         for name, value in call.headers:

@@ -9,7 +9,14 @@ from urllib.parse import quote
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchFailure, HttpRequest, HttpResponse
 from moltler.net.call import secret_in
-from moltler.net.spellings import cores, readable, spellings, without_breaks, wrapped
+from moltler.net.spellings import (
+    cores,
+    parts_of,
+    readable,
+    spellings,
+    without_breaks,
+    wrapped,
+)
 from moltler.ports import Transport, Waits
 from moltler.vault.seal import SealBook, SealTooLarge
 
@@ -38,7 +45,8 @@ class SealedTransport:
             spelling
             for secret in self.book.secrets
             if secret.seal is not None and len(secret.reveal()) >= _SHORTEST_RESEALED
-            for spelling in spellings(secret.reveal(), secret.seal)
+            for value in (secret.reveal(), *parts_of(secret.reveal()))
+            for spelling in spellings(value, secret.seal)
         ]
         self._cores = [
             (core, secret.seal.encode())
@@ -85,9 +93,11 @@ class SealedTransport:
                 continue
 
     def _address(self, request: HttpRequest, response: HttpResponse) -> str:
+        if self.book.leading(request.url) is not None:
+            # It had to be opened to be an address, and where it leads may tell of it.
+            return request.url
         if not response.redirected:
-            # An address that begins with a seal had to be opened to be one.
-            return response.url if self.book.leading(request.url) is None else request.url
+            return response.url
         # A relative redirect may lead from an opened path.
         short = [
             secret

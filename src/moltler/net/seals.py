@@ -48,9 +48,10 @@ class Unsealing:
             return address
         try:
             opened = self._book.open(host, limit=self._limit).decode("utf-8", "replace")
-        except SealTooLarge as error:
-            raise BadAddress("its host is too long") from error
-        return replace(address, host=canonical_host(opened))
+            return replace(address, host=canonical_host(opened))
+        except (SealTooLarge, BadAddress):
+            # What is wrong with it would show the secret.
+            raise BadAddress("with the secret in it its host is none") from None
 
     def unseal(self, call: Call, *, opens_address: bool = True, is_secret: bool = False) -> Call:
         """Give a call with its seals opened, for a host that was judged already.

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus
 
+from moltler.net.address import DEFAULT_PORTS, BadAddress, parse_address
 from moltler.vault.seal import derived
 
 _JSON = (
@@ -37,6 +38,7 @@ _HTML = (
 )
 # What JavaScript's encodeURIComponent, encodeURI, and others leave as it is.
 _SAFE = ("", "/", "!'()*~", "!'()*~/", "!#$&'()*+,/:;=?@~")
+_SHORTEST_PART = 8
 _BREAK = rb"(?:[\r\n]|\\[rn])*"
 
 
@@ -52,6 +54,27 @@ def spellings(value: str, seal: str) -> Iterator[tuple[bytes, bytes]]:
     for text in dict.fromkeys((encoded, encoded.rstrip(b"="))):
         yield text, derived(sealed).encode()
     yield from ((core, sealed) for core in cores(content))
+
+
+def parts_of(value: str) -> list[str]:
+    """Give what of an address is a secret of its own, if the value is one.
+
+    APIs echo the path that was asked for, not the whole address.
+
+    >>> parts_of("https://hooks.example/in/T0123456789?key=abcdefgh")
+    ['/in/T0123456789?key=abcdefgh', '/in/T0123456789', 'T0123456789', 'abcdefgh']
+    """
+    try:
+        address = parse_address(value)
+    except BadAddress:
+        return []
+    if address.scheme not in DEFAULT_PORTS:
+        return []
+    query = address.query or ""
+    parts = [address.target, address.path, *address.path.split("/")]
+    parts += [pair.partition("=")[2] for pair in query.split("&")]
+    parts += (address.credentials or "").partition(":")[::2]
+    return list(dict.fromkeys(part for part in parts if len(part) >= _SHORTEST_PART))
 
 
 def readable(value: str, seal: str) -> Iterator[tuple[bytes, bytes]]:
