@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +109,13 @@ def outcome(shop: Instance, body: str) -> Any:
         "async function execute(config, params) {"
         f" const url = config.api_url, key = config.api_key, foreign = config.foreign; {body} }}"
     )
+    return attempt(lambda: shop.execute(text))
+
+
+def attempt(call: Callable[[], Any]) -> Any:
+    """Give what a call returns, or the error it fails with."""
     try:
-        return shop.execute(text)
+        return call()
     except MoltlerError as error:
         return error
 

@@ -248,6 +248,11 @@ class Child:
         await self._pong.wait()
         return self.death is None
 
+    async def quiet(self) -> None:
+        """Wait while only cancelled calls keep it busy, which it will not outlive for long."""
+        while self.calls and all(call.is_cancelled for call in self.calls.values()):
+            await next(iter(self.calls.values())).over.wait()
+
     # --- frames from the child ---
 
     def _on_head(self, kind: int, id_: int, size: int) -> None:

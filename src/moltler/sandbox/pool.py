@@ -98,6 +98,8 @@ class Instance:
         """Give its process, claiming a new one if there is none; may be dead if none starts."""
         async with self._claiming:
             child = self._child
+            if child is not None:
+                await child.quiet()
             # What a call left running must not eat the time of the next one.
             if child and child.is_alive and (child.is_busy or await child.answers()):
                 return child
