@@ -286,3 +286,10 @@ def test_columns_have_the_authors_names_and_declared_types(engine: EngineRun) ->
 def test_sql_without_documents_is_left_as_it_is() -> None:
     sql = "SELECT id, n * 2 AS x FROM pr.p WHERE n > 2.5 AND name LIKE 'a%' ORDER BY n"
     assert "v__" not in plan(sql, CONNECTORS).sql.lower()
+
+
+@pytest.mark.parametrize("both", ["{} UNION ALL {}", "{1} UNION ALL {0}", "{} EXCEPT {}"])
+def test_a_side_of_nulls_leaves_a_column_its_type(engine: EngineRun, both: str) -> None:
+    query = both.format("SELECT name FROM pr.p", "SELECT NULL AS name")
+    found = rows(engine, f"SELECT name FROM ({query}) x WHERE name <> TRUE ORDER BY 1")
+    assert found == [("2.5",), ("abc",)]

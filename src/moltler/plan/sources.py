@@ -68,6 +68,21 @@ def declared_column(query: Query, position: int) -> Property | None:
                 declared_column(query.left, position),
                 declared_column(query.right, position),
             )
-            return left if left and right and left.type == right.type else None
+            if left and right:
+                return left if left.type == right.type else None
+            # NULL takes the type of the other side.
+            other = query.right if left else query.left
+            return (left or right) if _is_null(other, position) else None
         case _:
             return None
+
+
+def _is_null(query: Query, position: int) -> bool:
+    match query:
+        case Block(outputs=list() as outputs) if position < len(outputs):
+            value = outputs[position][1]
+            return isinstance(value, exp.Expr) and isinstance(value.unalias(), exp.Null)
+        case SetQuery() if not query.node.args.get("by_name"):
+            return _is_null(query.left, position) and _is_null(query.right, position)
+        case _:
+            return False
