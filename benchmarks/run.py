@@ -177,6 +177,9 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
         version = version_times(env)
+        from benchmarks import registry
+
+        packages = registry.table(registry.measure()) if len(chosen) == len(WORKLOADS) else []
     text = "\n".join(
         [
             "# Results of `make bench`",
@@ -191,6 +194,8 @@ def main() -> None:
             *lines,
             "",
             f"`moltler --version`: {version * 1000:.0f} ms (median of {VERSION_RUNS}).",
+            "",
+            *packages,
             "",
         ]
     )
