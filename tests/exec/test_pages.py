@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from moltler.errors import MoltlerError
-from moltler.exec.keys import SeenKeys
+from moltler.exec.keys import SeenKeys, SeenPages
 from moltler.exec.pages import PageReader
 from support.handlers import fields
 
@@ -116,3 +117,58 @@ def test_seen_keys_forget_only_what_is_long_past() -> None:
     assert seen.add(["b"]) == (0, "b")
     assert seen.add(["d", "e"]) == (2, None)
     assert seen.add(["a"]) == (1, None)
+
+
+def pages_of(rng: random.Random) -> list[list[Any]]:
+    """Pages of keys in all the orders that APIs have, and with all the repetitions."""
+    low = rng.choice([0, -50])
+    keys: list[Any] = [rng.randrange(low, 200) for _ in range(rng.randrange(1, 80))]
+    match rng.choice(["up", "down", "blocks", "none", "none"]):
+        case "up":
+            keys = sorted(set(keys))
+        case "down":
+            keys = sorted(set(keys), reverse=True)
+        case "blocks":
+            keys = sorted(set(keys))
+            cut = rng.randrange(len(keys))
+            keys = keys[cut:] + keys[:cut]
+        case _:
+            pass
+    if rng.random() < 0.3:
+        keys.insert(rng.randrange(len(keys)), rng.choice(keys))
+    if rng.random() < 0.5:
+        keys = [chr(0xE0 + k) if k > 150 else f"k{k:03d}" for k in keys]
+    size = rng.randrange(1, 9)
+    pages = [keys[i : i + size] for i in range(0, len(keys), size)]
+    if rng.random() < 0.3:
+        pages.insert(rng.randrange(len(pages)), rng.choice(pages))
+    return pages
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_ranges_of_pages_tell_of_keys_what_sets_of_keys_do(seed: int) -> None:
+    rng = random.Random(seed)
+    pages = pages_of(rng)
+    known: set[Any] = set()
+    seen = SeenPages()
+    for page in pages:
+        new, repeated = seen.add([pa.array(page)])
+        fresh = set(page) - known
+        assert new == len(fresh)
+        assert (repeated is None) == (len(fresh) == len(page))
+        assert repeated is None or repeated in known or page.count(repeated) > 1
+        known |= fresh
+
+
+def test_ranges_of_pages_forget_only_what_is_long_past() -> None:
+    seen = SeenPages(generation=4)
+    for start in range(0, 12, 2):
+        assert seen.add([pa.array([start, start + 1])]) == (2, None)
+    assert seen.add([pa.array([7, 8])]) == (1, 8)
+    assert seen.add([pa.array([1])]) == (1, None)
+
+
+def test_keys_of_several_columns_are_compared_whole() -> None:
+    seen = SeenPages()
+    assert seen.add([pa.array([1, 1]), pa.array(["a", "b"])]) == (2, None)
+    assert seen.add([pa.array([1, 2]), pa.array(["b", "a"])]) == (1, (1, "b"))

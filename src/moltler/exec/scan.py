@@ -13,7 +13,7 @@ import pyarrow as pa
 from moltler.errors import ErrorContext, MoltlerError, error_class
 from moltler.exec.budget import Budget
 from moltler.exec.fitting import sort_out
-from moltler.exec.keys import SeenKeys
+from moltler.exec.keys import SeenPages
 from moltler.exec.masking import masked
 from moltler.exec.pages import PageReader, scan_schema
 from moltler.flow.connector import ResolvedConnector
@@ -269,12 +269,6 @@ def _shown(request: ScanRequest) -> tuple[Property, ...]:
     return tuple(sorted(plain, key=lambda p: not p.primary_key)[:1])
 
 
-def _keys_of(batch: pa.RecordBatch, names: tuple[str, ...]) -> list[Hashable]:
-    if len(names) == 1:
-        return list(batch.column(names[0]).to_pylist())
-    return list(zip(*(batch.column(n).to_pylist() for n in names), strict=True))
-
-
 class _Progress:
     """Watches that pages bring new primary keys (JSR008)."""
 
@@ -282,7 +276,7 @@ class _Progress:
         self._is_strict = is_strict
         self._names = request.entity.fields.primary_key
         self._label = label
-        self._seen = SeenKeys()
+        self._seen = SeenPages()
         self._stale = 0
         self.repeated: Hashable | None = None
 
@@ -302,7 +296,7 @@ class _Progress:
         """
         if not self._names or not batch.num_rows:
             return
-        new, repeated = self._seen.add(_keys_of(batch, self._names))
+        new, repeated = self._seen.add([batch.column(n) for n in self._names])
         if repeated is not None and self.repeated is None:
             self.repeated = repeated
             if self._is_strict:
