@@ -195,6 +195,43 @@ def test_first_difference_is_named_with_both_sides(
     assert difference(again) == expected
 
 
+@pytest.mark.parametrize(
+    ("recorded", "now", "is_same"),
+    [
+        (b'{"a": 1, "b": [1.0, "x"]}', b'{"b":[1,"x"],"a":1.0}', True),
+        (b'{"a": 1e2}', b'{"a": 100}', True),
+        (b'{"a": true}', b'{"a": 1}', False),
+        (b'{"a": "1"}', b'{"a": 1}', False),
+        (b"a=1.0", b"a=1", False),
+        (b"1.0", b"1", False),
+        (b'{"a": 1', b'{"a":1', False),
+        (b"\xff\x00", b"\xff\x00", True),
+        (b"\xff\x00", b"\xff\x01", False),
+    ],
+)
+def test_json_agrees_by_value_and_anything_else_by_its_bytes(
+    studio: Studio, http_server: HttpServer, recorded: bytes, now: bytes, *, is_same: bool
+) -> None:
+    http_server.route("POST", "/x", {})
+    studio.send("POST", "/x", body=recorded)
+    again = studio.replayed(studio.cassette())
+    if is_same:
+        assert again.send("POST", "/x", body=now) == b"{}"
+    else:
+        again.client.fails("POST", f"{studio.url}/x", body=now)
+        assert "differs from the cassette in its body" in difference(again)
+
+
+def test_a_secret_that_is_part_of_the_address_is_a_difference(
+    studio: Studio, http_server: HttpServer
+) -> None:
+    http_server.route("GET", "/x", {})
+    studio.send("GET", "/x")
+    again = studio.replayed(studio.cassette(), key="http://")
+    again.client.fails("GET", f"{studio.url}/x")
+    assert difference(again).startswith("request 1 differs from the cassette in its URL")
+
+
 def test_request_after_the_last_is_not_answered(studio: Studio, http_server: HttpServer) -> None:
     http_server.route("GET", "/x", {})
     studio.send("GET", "/x")
@@ -351,6 +388,29 @@ def test_short_secret_is_replaced_only_as_a_word(loop: LoopThread, http_server: 
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("pin", ["42", "pw1", "a:b", "12345", "ü", "x"])
+@pytest.mark.parametrize("user", ["u", "someone", "o'neil"])
+def test_short_secret_in_base64_is_replaced(pin: str, user: str) -> None:
+    redactor = Redactor([Secret("pin", pin)])
+    content = f"{user}:{pin}".encode()
+    basic, safe = base64.b64encode(content).decode(), base64.urlsafe_b64encode(content).decode()
+    for text in (
+        basic,
+        safe.rstrip("="),
+        quote(basic, safe=""),
+        f"Basic {basic}",
+        f"https://api.example/v1/{basic}/items?auth={quote(basic, safe='')}&page=2",
+        json.dumps({"auth": basic}),
+    ):
+        assert redactor.leak(text) == "pin"
+        found = redactor.text(text)
+        assert basic.rstrip("=") not in found
+        assert safe.rstrip("=") not in found
+        assert redactor.leak(found) is None
+    ordinary = "The password of item-4711 is in /api/v1/items/aGVsbG8gd29ybGQ="
+    assert redactor.text(ordinary) == ordinary
+
+
 def test_cassette_that_would_hold_a_secret_is_not_written(studio: Studio, tmp_path: Path) -> None:
     cassette = studio.recorder.cassette(
         type_name="shop", test="hunter2-test", started=STARTED, seed=7, env={"A": "hunter2-test"},
@@ -370,6 +430,18 @@ def test_any_secret_in_any_spelling_is_replaced(value: str, before: str, after: 
         assert spelling not in redactor.text(before + spelling + after)
 
 
+def damaged(**changes: object) -> str:
+    """Give the text of a cassette with one request of which something is changed."""
+    value = {"method": "GET", "url": "http://a.example/x", "status": 200, "base64": "",
+             "started": "2024-01-02T03:04:05Z", **changes}  # fmt: skip
+    request = {"method": value["method"], "url": value["url"]}
+    response = {"status": value["status"], "status_text": "OK", "url": value["url"],
+                "body": {"base64": value["base64"]}}  # fmt: skip
+    exchange = {"connector": "c", "request": request, "response": response}
+    return json.dumps({"format_version": 1, "type": "shop", "test": "t", "seed": 7, "env": {},
+                       "started": value["started"], "exchanges": [exchange]})  # fmt: skip
+
+
 # ── the file ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -380,6 +452,14 @@ def test_any_secret_in_any_spelling_is_replaced(value: str, before: str, after: 
         ("[]", "is no cassette"),
         ('{"format_version": 2}', "has format version 2; this Moltler reads 1"),
         ('{"format_version": 1}', "is no cassette"),
+        (damaged(started="9999-12-31T23:59:59-14:00"), "is no cassette"),
+        (damaged(started="yesterday"), "is no cassette"),
+        (damaged(url="/items"), "`/items` is no address"),
+        (damaged(url="http://["), "is no address"),
+        (damaged(status=42), "42 is no status"),
+        (damaged(status="200"), "is no cassette"),
+        (damaged(base64="?"), "is no cassette"),
+        (damaged(method=None), "is no cassette"),
     ],
 )
 def test_file_that_is_no_cassette_of_this_version_is_refused(

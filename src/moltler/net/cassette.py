@@ -18,6 +18,7 @@ from typing import TypeAlias, cast
 import msgspec
 
 from moltler.errors import MoltlerError, error_class
+from moltler.net.address import BadAddress, parse_address
 from moltler.net.cassette_redaction import Redactor
 from moltler.net.mock_reading import to_json
 from moltler.schema import JsonValue
@@ -193,12 +194,12 @@ def read_cassette(path: Path) -> Cassette:
     try:
         file = msgspec.convert(value, _File)
         started = datetime.fromisoformat(file.started)
+        # Beyond the years that there are in UTC it overflows.
+        started = started.astimezone(UTC) if started.tzinfo else started.replace(tzinfo=UTC)
         for exchange in file.exchanges:
             _check(exchange)
-    except (msgspec.ValidationError, ValueError, binascii.Error) as error:
+    except (msgspec.ValidationError, ValueError, OverflowError, binascii.Error) as error:
         raise _unreadable(path, f"is no cassette: {error}") from error
-    if started.tzinfo is None:
-        started = started.replace(tzinfo=UTC)
     return Cassette(file.type, file.test, started, file.seed, file.env, file.exchanges)
 
 
@@ -212,8 +213,14 @@ def _is_dict(value: object) -> bool:
 
 def _check(exchange: Exchange) -> None:
     exchange.request.body.content()
+    try:
+        parse_address(exchange.request.url)
+    except BadAddress as error:
+        raise ValueError(f"`{exchange.request.url}` is no address: {error}") from error
     if exchange.response is not None:
         exchange.response.body.content()
+        if not 100 <= exchange.response.status <= 599:
+            raise ValueError(f"{exchange.response.status} is no status")
 
 
 def _without_unset(value: object) -> object:

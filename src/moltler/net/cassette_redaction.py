@@ -26,6 +26,9 @@ _SECRET_WORDS = re.compile(
 _SHORT = 6
 """Below this many characters a value is only a secret where it stands as a word of its own."""
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=%")
+_BASE64_WORD = re.compile(r"(?:[0-9A-Za-z+/_-]|%2[BbFf]){4,}(?:=|%3[Dd]){0,2}")
+_BETWEEN = re.compile(r"[/_-]")
+"""What may join a text in Base64 to others, as the parts of a path."""
 _LARGEST_UNPACKED = 64 << 20
 _PASSWORD = re.compile(r"(://[^/@:\s]*):[^/@\s]+@")
 _JSON_UNICODE = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -69,14 +72,26 @@ class Redactor:
         # Longest first, so that a value that holds another one goes whole.
         ordered = sorted(known.values(), key=lambda s: -len(s.reveal()))
         self._spelled = [_spelled(s, number) for number, s in enumerate(ordered, 1)]
+        self._short = [s for s in self._spelled if s.coded is None]
 
     def text(self, text: str) -> str:
         """Give a text without the values."""
+        if self._short:
+            text = _BASE64_WORD.sub(self._decoded, text)
         for spelled in self._spelled:
             text = spelled.plain.sub(spelled.stand_in, text)
             if spelled.coded is not None:
                 text = _without_coded(text, spelled.coded, spelled.stand_in)
         return text
+
+    def _decoded(self, word: re.Match[str]) -> str:
+        """Give what stands for a word that is the Base64 of a text with a short secret."""
+        for part in (word[0], *_BETWEEN.split(word[0])):
+            text = _plain_text(part)
+            for spelled in self._short if text else ():
+                if spelled.plain.search(text):
+                    return word[0].replace(part, spelled.stand_in)
+        return word[0]
 
     def json(self, value: JsonValue) -> JsonValue:
         """Give a JSON value without the values, in keys, texts and numbers."""
@@ -124,6 +139,10 @@ class Redactor:
                 return spelled.secret.name
             if spelled.plain.search(text) or (spelled.coded and spelled.coded.search(text)):
                 return spelled.secret.name
+        for word in _BASE64_WORD.finditer(text) if self._short else ():
+            for spelled in self._short:
+                if any(spelled.plain.search(_plain_text(p)) for p in _BETWEEN.split(word[0])):
+                    return spelled.secret.name
         return None
 
 
@@ -231,6 +250,20 @@ def _cores(content: bytes) -> Iterator[str]:
 
 
 _CODED = {"+": r"(?:[+-]|%2[Bb])", "/": r"(?:[/_]|%2[Ff])"}
+
+
+def _plain_text(word: str) -> str:
+    """Give the text that a word is the Base64 of; an empty one if that is none.
+
+    >>> _plain_text("dTpwdzE="), _plain_text("password")
+    ('u:pw1', '')
+    """
+    core = unquote(word).rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        text = base64.b64decode(core + "=" * (-len(core) % 4), validate=True).decode()
+    except ValueError:
+        return ""
+    return text if text.isprintable() else ""
 
 
 def _inflated(content: bytes) -> bytes:

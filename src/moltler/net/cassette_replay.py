@@ -10,7 +10,7 @@ from typing import cast, get_args
 from moltler.errors import MoltlerError, error_class
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.http import FetchCode, FetchFailure, HttpRequest, HttpResponse
-from moltler.net.address import parse_address
+from moltler.net.address import BadAddress, parse_address
 from moltler.net.cassette import (
     Body,
     Cassette,
@@ -70,7 +70,7 @@ class ReplayWorld(MockWorld):
         with self._turns:
             rest = [e for name, t in self._tracks.items() for e in t[self._played.get(name, 0) :]]
         return tuple(
-            f"{e.request.method} {parse_address(e.request.url).target} (request {number})"
+            f"{_line(e.request)} (request {number})"
             for number, e in sorted(rest, key=lambda found: found[0])
         )
 
@@ -165,14 +165,21 @@ def _recorded(request: HttpRequest, redactor: Redactor) -> RecordedRequest:
 
 
 def _line(request: RecordedRequest) -> str:
-    return f"{request.method} {parse_address(request.url).target}"
+    try:
+        return f"{request.method} {parse_address(request.url).target}"
+    except BadAddress:
+        return f"{request.method} {request.url}"
 
 
 def _difference(recorded: RecordedRequest, now: RecordedRequest) -> str | None:
     """Name the first difference with both sides, or give ``None``."""
     if recorded.method != now.method:
         return _sides("its method", recorded.method, now.method)
-    then, new = parse_address(recorded.url), parse_address(now.url)
+    try:
+        then, new = parse_address(recorded.url), parse_address(now.url)
+    except BadAddress:
+        # A secret such as `http://` was taken out of it.
+        return _sides("its URL", recorded.url, now.url)
     if without_names(then.path) != without_names(new.path):
         return _sides("its path", then.path, new.path)
     before, after = query_pairs(then.query), query_pairs(new.query)
@@ -188,8 +195,11 @@ def _difference(recorded: RecordedRequest, now: RecordedRequest) -> str | None:
 
 
 def _comparable(body: Body) -> JsonValue:
-    content = body.content()
-    return body.base64 if body.base64 is not None else read_body(content)
+    """Give JSON documents and arrays as values; anything else as it is."""
+    if body.base64 is not None:
+        return body.base64
+    value = read_body(body.content())
+    return value if isinstance(value, dict | list) else body.content().decode() or None
 
 
 def _between(recorded: JsonValue, now: JsonValue, place: str) -> str | None:
@@ -210,8 +220,14 @@ def _between(recorded: JsonValue, now: JsonValue, place: str) -> str | None:
         return None
     if without_names(shown(recorded)) == without_names(shown(now)):
         return None
+    if _is_number(recorded) and _is_number(now) and recorded == now:
+        return None  # 1 and 1.0
     return _sides(place, None if recorded is None else shown(recorded),
                   None if now is None else shown(now))  # fmt: skip
+
+
+def _is_number(value: JsonValue) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _text(values: dict[str, JsonValue], key: str) -> str | None:
