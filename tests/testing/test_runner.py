@@ -114,6 +114,44 @@ SWALLOWING = TYPE.replace("return await response.json();", "return await respons
 )
 
 
+FORGOTTEN = """
+CREATE CONNECTOR TYPE 'shop' CONFIG_SCHEMA {"api_url": {"type": "string", "required": true}};
+CREATE CONNECTOR ENTITY 'shop.items' FIELDS {"id": {"type": "string"}}
+QUERY_HANDLER 'async function query(config) {
+    const no = config.api_url + "/no";
+    FETCH;
+    return [{id: "1"}];
+}';
+CREATE CONNECTOR ACTION 'shop.items.create' HANDLER 'async function execute(config) {
+    const no = config.api_url + "/no";
+    FETCH;
+}';
+"""
+
+
+@pytest.mark.parametrize(
+    "fetched",
+    [
+        "fetch(no)",
+        "fetch(no).catch(() => 0)",
+        'fetch(no, {method: "POST", body: "x"}).catch(() => 0)',
+        'fetch(no, {method: "POST", body: new Blob(["x"])}).catch(() => 0)',
+        'fetch(new Request(no, {method: "POST", body: new URLSearchParams({a: 1})}))',
+        'await fetch(config.api_url + "/ok"); fetch(no).catch(() => 0)',
+    ],
+)
+@pytest.mark.parametrize("run", ["SELECT * FROM c.items", "CONNECTOR_EXEC c.items.create()"])
+def test_a_request_that_nobody_waits_for_fails_the_test_as_well(
+    play: RunTest, fetched: str, run: str
+) -> None:
+    definitions = FORGOTTEN.replace("FETCH", fetched)
+    create = 'CREATE CONNECTOR c TYPE \'shop\' CONFIG {"api_url": "mock://"};'
+    for _ in range(5):
+        report = play(f"{create} {run}; ASSERT TRUE;", 'MOCK_API {"GET /ok": {"body": 1}}',
+                      definitions=definitions)  # fmt: skip
+        assert code(report) == "TST002"
+
+
 def test_a_request_that_no_route_answers_fails_the_test_even_if_it_is_swallowed(
     play: RunTest,
 ) -> None:

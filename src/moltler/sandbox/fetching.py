@@ -145,12 +145,20 @@ class _Exchange:
         self._drained = drained
         self._transport = transport
         self._is_handed_over = False
+        self._has_begun = False
 
     def cancel(self) -> None:
-        if self.task is not None:
+        if self.task is None:
+            return
+        if self._has_begun:
             self.task.cancel()
+        else:
+            # It takes its first step before it is stopped: in a test even a request that nobody
+            # waits for must be seen.
+            asyncio.get_running_loop().call_soon(self.task.cancel)
 
     async def run(self) -> None:
+        self._has_begun = True
         with self._call.api.running():
             await self._serve()
 

@@ -3,6 +3,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { keep } from "./pipe.js";
 
+const NativePromise = Promise;
 export const storage = new AsyncLocalStorage();
 export const calls = new Map();
 let loading = null;
@@ -18,6 +19,8 @@ export function openCall(id, key = id) {
     isCancelled: false,
     done: false,
     waiting: 0,
+    preparing: 0,
+    prepared: null,
     iterator: null,
     isAdvancing: false,
     gathered: [],
@@ -42,6 +45,11 @@ export function closeCall(call) {
   call.timers.clear();
   abortRequests(call);
   keepOrLet();
+}
+
+// A request that nobody waits for is sent as well before its call ends; then it is dropped.
+export async function prepared(call) {
+  while (call.preparing > 0) await new NativePromise((go) => call.prepared = go);
 }
 
 export function abortRequests(call, why = new DOMException("the call has ended", "AbortError")) {

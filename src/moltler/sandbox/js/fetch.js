@@ -149,7 +149,16 @@ export async function fetch(input, init = undefined) {
   if (!call) throw new DOMException("the call has ended", "AbortError");
   const signal = request.signal;
   signal.throwIfAborted();
-  const body = request.body ? new Uint8Array(await arrayBuffer(request)) : null;
+  const isCounted = !(init?.body instanceof NativeStream); // a stream may never end
+  if (isCounted) call.preparing += 1;
+  let body;
+  try {
+    body = request.body ? new Uint8Array(await arrayBuffer(request)) : null;
+    await turn(call);
+  } finally {
+    // Whoever waits for this goes on when the request is sent below.
+    if (isCounted && --call.preparing === 0) call.prepared?.();
+  }
   const url = isSealed ? slice(request.url, SEALED_BASE.length) : request.url;
   const headers = [...request.headers];
   const parts = { method: request.method, url, headers, redirect: request.redirect };
@@ -165,7 +174,6 @@ export async function fetch(input, init = undefined) {
       throw tooLarge(call, site, `the request has ${size} ${what}; allowed are ${most}`);
     }
   }
-  await turn(call);
   waits(call, 1);
   if (inFlight < MAX_IN_FLIGHT) inFlight += 1;
   else await new NativePromise((go) => queue.push(go));

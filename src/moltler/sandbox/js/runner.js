@@ -8,6 +8,7 @@ import {
   endLoading,
   keepOrLet,
   openCall,
+  prepared,
   resume,
   setLoading,
   storage,
@@ -75,17 +76,20 @@ async function run(id, spec) {
       const handler = handlers.get(spec.handler);
       if (spec.kind === "query") {
         const end = await query(call, handler, spec);
+        await prepared(call);
         if (call.done) return;
         closeCall(call);
         sendJson(pipe.END, id, end);
       } else {
         const text = await value(handler, spec);
+        await prepared(call);
         if (call.done) return;
         const bytes = encoder.encode(text);
         closeCall(call);
         send(pipe.RESULT, id, bytes);
       }
     } catch (error) {
+      if (error !== CANCELLED && !call.isCancelled) await prepared(call);
       if (call.done) return;
       if (error === CANCELLED || call.isCancelled) await stop(call);
       else fail(call, error);
