@@ -23,9 +23,15 @@ if TYPE_CHECKING:
     from moltler.testing.report import TestReport
 
 _SUFFIXES = frozenset({".moltler", ".sql"})
-_TEST = re.compile(rb"\bTEST\s+CONNECTOR\s+TYPE\b", re.IGNORECASE)
-_OURS = re.compile(rb"\bCONNECTOR\s+(?:TYPE|ENTITY|ACTION)\b", re.IGNORECASE)
-# Other .sql files, migrations say, are not ours to parse.
+_GAP = rb"(?:\s|--[^\n]*\n|/\*.*?\*/)+"
+_OURS = re.compile(rb"\bCONNECTOR" + _GAP + rb"(?:TYPE|ENTITY|ACTION)\b", re.IGNORECASE | re.DOTALL)
+"""What a script that is ours holds. Other .sql files, migrations say, are not ours to parse."""
+_BEGINS = re.compile(
+    rb"(?:\A|;)(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:TEST|CREATE(?:" + _GAP + rb"OR" + _GAP
+    + rb"REPLACE)?)" + _GAP + rb"CONNECTOR\b",
+    re.IGNORECASE | re.DOTALL,
+)  # fmt: skip
+"""How a statement of ours begins, for scripts that cannot be read."""
 _LARGEST = 5_000_000
 _BENCH = pytest.StashKey["_Bench"]()
 
@@ -47,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Take scripts that hold tests."""
-    if _holds(file_path, _TEST):
+    if _is_ours(file_path, tests_only=True):
         return _Script.from_parent(parent, path=file_path)
     return None
 
@@ -59,14 +65,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         bench.session.close()
 
 
-def _holds(path: Path, words: re.Pattern[bytes]) -> bool:
+def _is_ours(path: Path, *, tests_only: bool = False) -> bool:
+    """Tell whether a file is a script with definitions or tests, or a broken one."""
     # Dumps of databases end in .sql as well; nobody writes a test as large as they are.
-    return (
-        path.suffix in _SUFFIXES
-        and path.is_file()
-        and path.stat().st_size <= _LARGEST
-        and words.search(path.read_bytes()) is not None
-    )
+    if path.suffix not in _SUFFIXES or not path.is_file() or path.stat().st_size > _LARGEST:
+        return False
+    raw = path.read_bytes()
+    if _OURS.search(raw) is None:
+        return False
+    from moltler.cli.files import read_script
+    from moltler.lang import ast
+    from moltler.lang.parser import parse
+
+    definitions = (ast.CreateType, ast.CreateEntity, ast.CreateAction)
+    kinds = (ast.TestDefinition, *(() if tests_only else definitions))
+    try:
+        return any(isinstance(s, kinds) for s in parse(read_script(str(path))).statements)
+    except MoltlerError:
+        return _BEGINS.search(raw) is not None
 
 
 class _Bench:
@@ -99,7 +115,7 @@ class _Bench:
 
         try:
             files = dict.fromkeys((*scripts_in(map(str, self._also)), *sorted(folder.iterdir())))
-            scripts = [path for path in files if _holds(path, _OURS)]
+            scripts = [path for path in files if _is_ours(path)]
             return self.session.collect_tests([read_script(str(p)) for p in scripts])
         except MoltlerError as error:
             return error

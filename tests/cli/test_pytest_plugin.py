@@ -59,6 +59,40 @@ def test_tests_of_scripts_are_items_beside_those_of_python(
     ]
 
 
+def test_heads_may_be_written_over_lines_and_with_comments(
+    tmp_path: Path, run_pytest: Pytest
+) -> None:
+    (tmp_path / "all.sql").write_text(
+        """create /* the */ connector -- first
+        type 'shop' CONFIG_SCHEMA {"a": {"type": "string"}};
+        CREATE CONNECTOR ENTITY 'shop.items' FIELDS {"id": {"type": "integer"}}
+        QUERY_HANDLER 'function query() { return [{id: 1}]; }';
+        TEST -- of the type
+          CONNECTOR /* or */
+          TYPE 'shop' NAME 'reads' BEGIN
+            CREATE CONNECTOR c TYPE 'shop';
+            ASSERT (SELECT id FROM c.items) = 1;
+        END TEST;"""
+    )
+    (tmp_path / "words.sql").write_text(
+        "-- TEST CONNECTOR TYPE 'shop': see all.sql\nSELECT 'CREATE CONNECTOR TYPE';\n"
+        "CREATE TABLE t (test text, connector text, type text);"
+    )
+    (tmp_path / "torn.moltler").write_text("PRINT 'no test';")
+    shown = run_pytest()
+    assert "all.sql::reads PASSED" in shown
+    assert "1 passed in" in shown
+
+
+def test_a_broken_test_is_an_error_of_the_collection(tmp_path: Path, run_pytest: Pytest) -> None:
+    (tmp_path / "torn.moltler").write_text(
+        "TEST\nCONNECTOR\nTYPE 'shop' NAM 'reads' BEGIN END TEST;"
+    )
+    shown = run_pytest()
+    assert "torn.moltler:3:13" in shown
+    assert "1 error" in shown
+
+
 def test_several_workers_have_a_session_each(tmp_path: Path, run_pytest: Pytest) -> None:
     write(tmp_path, checks=GOOD + written("again", "SELECT * FROM c.items; ASSERT TRUE;"))
     assert "2 passed" in run_pytest("-n", "2")
