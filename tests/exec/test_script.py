@@ -94,8 +94,9 @@ class TableDoor:
     def print(self, text: str) -> None:
         self.printed.append(text)
 
-    def asserted(self, error: MoltlerError | None) -> None:
+    def asserted(self, error: MoltlerError | None) -> bool:
         self.asserted_errors.append(error)
+        return False
 
 
 @dataclass

@@ -64,6 +64,26 @@ def test_only_what_holds_to_the_end_is_green(
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        "TRY ASSERT FALSE; CATCH THEN PRINT 'no'; FINALLY PRINT 'last'; END TRY; PRINT 'no';",
+        "TRY TRY ASSERT FALSE; CATCH assertion_error PRINT 'no'; FINALLY PRINT 'last'; END TRY;"
+        " PRINT 'no'; CATCH OTHERS PRINT 'no'; END TRY;",
+        "FOR i IN 1..3 LOOP TRY ASSERT i < 2; CATCH error PRINT 'no'; FINALLY IF i = 2 THEN"
+        " PRINT 'last'; END IF; END TRY; END LOOP; PRINT 'no';",
+        "TRY ASSERT RAISES type_error BEGIN THROW 'x'; END; CATCH THEN PRINT 'no';"
+        " FINALLY PRINT 'last'; END TRY;",
+    ],
+)
+def test_the_first_failure_ends_the_body(
+    play: RunTest, capsys: pytest.CaptureFixture[str], body: str
+) -> None:
+    report = play(body + " TEARDOWN PRINT 'down';", "")
+    assert report.status == "failed"
+    assert capsys.readouterr().out.split() == ["last", "down"]
+
+
+@pytest.mark.parametrize(
     ("clause", "body", "expected"),
     [
         ("EXPECT ERROR", "THROW 'x';", None),

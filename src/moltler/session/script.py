@@ -47,10 +47,11 @@ class Door(Protocol):
         """Write one line for the user."""
         ...
 
-    def asserted(self, error: MoltlerError | None) -> None:
+    def asserted(self, error: MoltlerError | None) -> bool:
         """Note that an ASSERT or an expectation was met, or failed.
 
-        Once one failed a test stays failed, whatever a CATCH does afterwards.
+        Returns:
+            Whether that ends all that runs, as it does in a test: no CATCH is to run.
         """
         ...
 
@@ -104,6 +105,8 @@ class ScriptRunner:
     """How many TRY and ASSERT RAISES bodies are being run."""
     _allowed_failures: int = 0
     """How many ASSERT RAISES assertion_error bodies are being run."""
+    _last: MoltlerError | None = None
+    """What ends all that runs."""
     _cursors: dict[str, _Cursor] = field(default_factory=dict[str, _Cursor])
 
     def run(self, statements: Sequence[ast.Statement], scope: Scope) -> Steps:
@@ -240,10 +243,13 @@ class ScriptRunner:
 
     def _assert(self, statement: ast.Assert, scope: Scope) -> None:
         error = failure(statement, self.door.environment(scope))
-        if error is None or not self._allowed_failures:
-            self.door.asserted(error)
+        self._note(error)
         if error is not None:
             raise error
+
+    def _note(self, error: MoltlerError | None) -> None:
+        if (error is None or not self._allowed_failures) and self.door.asserted(error):
+            self._last = error
 
     def _assert_raises(self, statement: ast.AssertRaises, scope: Scope) -> Steps:
         wanted = statement.expected.type_name
@@ -264,8 +270,7 @@ class ScriptRunner:
             self._guards -= 1
             self._allowed_failures -= wants_failure
         problem = unexpected(statement.expected, found, statement.span)
-        if problem is None or not self._allowed_failures:
-            self.door.asserted(problem)
+        self._note(problem)
         if problem is not None:
             raise problem from found
 
@@ -360,7 +365,7 @@ class ScriptRunner:
             yield from self._body(statement.body, scope.nested())
         except MoltlerError as error:
             # Text that is wrong is wrong before anything runs, so it is never an answer here.
-            if error.code.startswith("SYN"):
+            if error.code.startswith("SYN") or error is self._last:
                 raise
             caught = error
         else:

@@ -92,8 +92,9 @@ class StatementRunner:
         """Write one line for the user."""
         self.services.print(text)
 
-    def asserted(self, error: MoltlerError | None) -> None:
+    def asserted(self, error: MoltlerError | None) -> bool:
         """Ignore it: only tests keep count."""
+        return False
 
     # ── one case per statement ───────────────────────────────────────────────────────────────
 

@@ -255,9 +255,10 @@ class _TestDoor(StatementRunner):
         environment = StatementRunner.environment(self, scope)
         return replace(cast("StatementEnvironment", environment), mocks=self.world.calls_of)
 
-    def asserted(self, error: MoltlerError | None) -> None:
-        """Keep count; the first failure stays."""
+    def asserted(self, error: MoltlerError | None) -> bool:
+        """Keep count; the first failure stays, and ends the body."""
         self.world.note_assertion(error)
+        return error is not None
 
     def note_scans(self, catalog: Catalog, plan: QueryPlan) -> None:
         """Note the entities that are read."""
