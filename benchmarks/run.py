@@ -23,6 +23,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import processes
+from benchmarks.figures import FIGURES
+
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 WORKLOADS = {
@@ -65,23 +68,6 @@ def server() -> Iterator[str]:
         process.stdin.close()
 
 
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    with contextlib.suppress(OSError):  # processes end while they are looked at
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            for child in task.read_text().split():
-                found += _tree(int(child))
-    return found
-
-
-def _high_water_kb(pid: int) -> int:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-    return 0
-
-
 def measure(command: list[str], url: str, env: dict[str, str]) -> Sample:
     """Run one process to its end and watch its memory."""
     peaks: dict[int, int] = {}
@@ -92,8 +78,8 @@ def measure(command: list[str], url: str, env: dict[str, str]) -> Sample:
 
         def watch() -> None:
             while not finished.wait(0.02):
-                for pid in _tree(child.pid):
-                    peaks[pid] = max(peaks.get(pid, 0), _high_water_kb(pid))
+                for pid in processes.tree(child.pid):
+                    peaks[pid] = max(peaks.get(pid, 0), processes.high_water_kb(pid))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -155,10 +141,29 @@ def version_times(env: dict[str, str]) -> float:
     return statistics.median(measured)
 
 
+def figure_line(name: str, url: str, env: dict[str, str]) -> str:
+    """Take the samples of a figure and give its line of the table."""
+    figure = FIGURES[name]
+    samples: list[float] = []
+    for _ in range(figure.rounds or ROUNDS):
+        command = [sys.executable, "-m", "benchmarks.figures", name, url]
+        output = subprocess.run(
+            command, cwd=ROOT, env=env, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+        samples.append(json.loads(output.splitlines()[-1])["value"])
+    value = statistics.median(samples)
+    verdict = "yes" if value <= figure.limit else "**no**"
+    unit = figure.unit
+    return f"| {name} {figure.label} | {value:.3g} {unit} | {figure.limit:g} {unit} | {verdict} |"
+
+
 def main() -> None:
     """Run what the arguments name, or everything, and write RESULTS.md."""
-    chosen = sys.argv[1:] or list(WORKLOADS)
+    everything = [*WORKLOADS, *FIGURES]
+    chosen = sys.argv[1:] or everything
     lines: list[str] = []
+    figures: list[str] = []
+    load = os.getloadavg()[0]
     with server() as url, tempfile.TemporaryDirectory() as home:
         env = os.environ | {"MOLTLER_HOME": home, "MOLTLER_KEY": "benchmark key, not a secret"}
         import moltler
@@ -168,6 +173,10 @@ def main() -> None:
         with moltler.connect(Path(home)) as session:
             ours.define(session, url)
         for workload in chosen:
+            if workload in FIGURES:
+                figures.append(figure_line(workload, url, env))
+                print(figures[-1], flush=True)
+                continue
             row = compare(workload, url, env)
             line = (
                 f"| {workload} {WORKLOADS[workload]} | {row['floor_s']:.4f} | {row['ours_s']:.4f} "
@@ -179,7 +188,7 @@ def main() -> None:
         version = version_times(env)
         from benchmarks import registry
 
-        packages = registry.table(registry.measure()) if len(chosen) == len(WORKLOADS) else []
+        packages = registry.table(registry.measure()) if chosen == everything else []
     text = "\n".join(
         [
             "# Results of `make bench`",
@@ -187,11 +196,18 @@ def main() -> None:
             f"Python {platform.python_version()}, {os.cpu_count()} cores, {ROUNDS} rounds; every "
             "sample a fresh process, contestants in turn; medians. *Floor* is "
             "`benchmarks/floor.py` (aiohttp, orjson, pyarrow by hand). Ratios are ours / floor: "
-            "below 1 is faster. Memory is the sum of the high-water marks of the process tree.",
+            "below 1 is faster. Memory is the sum of the high-water marks of the process tree. "
+            f"Before the run {load:.1f} other processes wanted a core on average.",
             "",
             "| workload | floor s | ours s | ratio | requests floor / ours | floor MB | ours MB |",
             "|---|--:|--:|--:|--:|--:|--:|",
             *lines,
+            "",
+            "Figures with a limit of their own:",
+            "",
+            "| figure | measured | limit | kept |",
+            "|---|--:|--:|---|",
+            *figures,
             "",
             f"`moltler --version`: {version * 1000:.0f} ms (median of {VERSION_RUNS}).",
             "",
@@ -199,7 +215,7 @@ def main() -> None:
             "",
         ]
     )
-    if len(chosen) == len(WORKLOADS):
+    if chosen == everything:
         (ROOT / "benchmarks" / "RESULTS.md").write_text(text, encoding="utf-8")
     print(text)
 
