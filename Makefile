@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test hostile check lint types house docs bench fuzz fmt lock clean
+.PHONY: help quickstart test hostile check lint types house docs bench fuzz registry fmt lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -48,6 +48,9 @@ bench: $(READY) ## Measure the workloads against a hand-written floor; writes be
 
 fuzz: $(READY) ## Compare 100,000 random queries with plain tables; FIRST=seed COUNT=number to choose.
 	PYTHONPATH=tests $(BIN)/python -m fuzz.campaign --first $(or $(FIRST),0) --count $(or $(COUNT),100000)
+
+registry: $(READY) ## Publish the connectors of this repository to dist/registry: tests, proof, lint.
+	$(BIN)/python scripts/build_registry.py
 
 fmt: $(READY) ## Format the Python, the JavaScript and the generated docs.
 	$(BIN)/ruff format src tests benchmarks scripts

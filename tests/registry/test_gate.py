@@ -192,6 +192,26 @@ def test_a_step_that_is_too_small_is_not_published(published: moltler.Session) -
     assert run(published, "PUBLISH CONNECTOR TYPE 'shop' TO 'team'")[0]["status"] == "published"
 
 
+def test_the_order_in_which_claims_were_written_does_not_matter(author: moltler.Session) -> None:
+    claims = '{"filters": {"status": ["="]}}'
+    assert claims in SHOP
+    more = SHOP.replace(claims, '{"filters": {"status": ["="], "id": ["="]}}')
+    more = more.replace("CREATE CONNECTOR", "CREATE OR REPLACE CONNECTOR").replace(
+        "if (filters.status)",
+        "if (filters.id) params.append('id', filters.id);\n    if (filters.status)",
+    )
+    author.execute(more).close()
+    route = TEST.replace(
+        '"filters": {"status": "status"}', '"filters": {"status": "status", "id": "id"}'
+    )
+    author.execute(route).close()
+    run(author, PACKAGE.format("1.0.0"))
+
+    (row,) = run(author, "PUBLISH CONNECTOR TYPE 'shop' TO 'team'")
+
+    assert row["status"] == "published"
+
+
 def test_the_second_version_says_what_changed(published: moltler.Session) -> None:
     run(published, PACKAGE.format("1.0.1").replace("CHANGELOG 'News'", ""))
 

@@ -60,7 +60,8 @@ class EntityProof:
         search = {p.name for p in self.entity.fields if p.filter_only}
         filters = (
             f"{name} {operator}"
-            for name, claim in pushdown.filters.items()
+            # By name: a packed definition lists them so, and its proof must read the same.
+            for name, claim in sorted(pushdown.filters.items())
             if name not in search  # what a search term finds, only the API knows
             for operator in sorted(claim.operators)
         )
@@ -288,7 +289,7 @@ def fixed_conditions(
         ``None`` if the tests show no value for a field that is required.
     """
     sets: list[tuple[Condition, ...]] = [()]
-    for name, claim in entity.pushdown.filters.items():
+    for name, claim in sorted(entity.pushdown.filters.items()):
         if claim.required:
             values = literals.get(name.lower(), ())
             sets = [(*s, Condition(name, "=", v)) for s in sets for v in values]

@@ -17,6 +17,7 @@ from moltler.lint.syntax import (
     field_text,
     literal,
     method,
+    name_of,
     root_name,
     text_of,
     unwrapped,
@@ -38,6 +39,7 @@ _CHANGES = frozenset({"assignment_expression", "augmented_assignment_expression"
 
 def endless(module: Module) -> Iterator[Finding]:
     """LNT010: a loop without a way out."""
+    elsewhere = _changes_by_function(module)
     for loop in module.nodes:
         if loop.type not in LOOPS or loop.type == "for_in_statement":
             continue
@@ -50,7 +52,7 @@ def endless(module: Module) -> Iterator[Finding]:
             continue  # what it answers is not known here
         elif not (names := _names(condition)):
             message = "the condition of this loop never changes, and nothing in it ends it"
-        elif any(_may_change(module, loop, name) for name in names):
+        elif names & _changeable(module, loop, elsewhere):
             continue
         else:
             listed = ", ".join(f"`{name}`" for name in sorted(names))
@@ -129,48 +131,54 @@ def _names(condition: Node) -> set[str]:
     }
 
 
-def _may_change(module: Module, loop: Node, name: str) -> bool:
+def _changeable(module: Module, loop: Node, elsewhere: dict[str, set[int | None]]) -> set[str]:
+    """Give the names whose values may change while a loop runs."""
     # What the initializer of a `for` sets, it sets once.
-    repeated = (loop.child_by_field_name(f) for f in ("condition", "increment", "body"))
-    if any(_changes(n, name) for part in repeated if part is not None for n in walk(part)):
-        return True
-    # Another function may change it while the loop runs.
-    own = module.function_around(loop)
-    return any(
-        _changes(n, name)
-        for f in module.functions
-        if own is None or f.id != own.id
-        for n in walk(f)
-        if module.function_around(n) != own
-    )
+    parts = (loop.child_by_field_name(f) for f in ("condition", "increment", "body"))
+    found = {name for p in parts if p is not None for n in walk(p) for name in _changed(n)}
+    # Another function may change them as well.
+    around = module.function_around(loop)
+    own = None if around is None else around.id
+    return found | {name for name, functions in elsewhere.items() if functions - {own}}
 
 
-def _changes(node: Node, name: str) -> bool:
+def _changes_by_function(module: Module) -> dict[str, set[int | None]]:
+    """Give the functions in which each name is changed."""
+    found: dict[str, set[int | None]] = {}
+    for node in module.nodes:
+        if node.type == "variable_declarator":
+            continue  # elsewhere it makes another variable
+        for name in _changed(node):
+            around = module.function_around(node)
+            found.setdefault(name, set()).add(None if around is None else around.id)
+    return found
+
+
+def _changed(node: Node) -> set[str]:
+    """Give the names that a node by itself changes, or may."""
     match node.type:
         case "assignment_expression" | "augmented_assignment_expression":
-            left = node.child_by_field_name("left")
-            return left is not None and any(
-                text_of(n) == name
-                for n in walk(left)
-                if n.type in {"identifier", "shorthand_property_identifier_pattern"}
-            )
+            return _named(node.child_by_field_name("left"))
         case "update_expression":
-            return root_name(node.child_by_field_name("argument")) == name
+            return {root_name(node.child_by_field_name("argument"))} - {""}
         case "variable_declarator":
-            declared = node.child_by_field_name("name")
-            return declared is not None and any(text_of(n) == name for n in walk(declared))
+            return _named(node.child_by_field_name("name"))
         case "call_expression":
-            on = method(node)
             # What is called, or handed over, may do anything to it.
-            return (on is not None and root_name(on[0]) == name) or any(
-                root_name(a) == name for a in arguments(node)
-            )
-        case "unary_expression":
-            return field_text(node, "operator") == "delete" and any(
-                text_of(n) == name for n in walk(node) if n.type == "identifier"
-            )
+            on = method(node)
+            owner = {root_name(on[0])} if on is not None else set[str]()
+            return (owner | {root_name(a) for a in arguments(node)}) - {""}
+        case "unary_expression" if field_text(node, "operator") == "delete":
+            return _named(node)
         case _:
-            return False
+            return set()
+
+
+def _named(node: Node | None) -> set[str]:
+    if node is None:
+        return set()
+    kinds = {"identifier", "shorthand_property_identifier_pattern"}
+    return {text_of(n) for n in walk(node) if n.type in kinds}
 
 
 def _goes_on(module: Module) -> bool:
@@ -178,12 +186,9 @@ def _goes_on(module: Module) -> bool:
     for node in module.nodes:
         if node.type in LOOPS and module.makes_request(node):
             return True
-        if name := called(node):
-            around = module.function_around(node)
-            while around is not None:
-                if name == field_text(around, "name"):
-                    return True
-                around = module.function_around(around)
+        name = called(node)
+        if name and any(name == name_of(f) for f in module.functions_around(node)):
+            return True
     # map(async page => fetch(…)) and its like also ask more than once.
     return any(
         f.type == "arrow_function" and f.id in module.fetching and _is_argument(f)

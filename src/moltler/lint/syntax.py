@@ -45,7 +45,26 @@ class Module:
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """Every named node, outer ones first, in the order of the text."""
-        return tuple(walk(self.root))
+        return tuple(node for node, _ in self._placed)
+
+    @cached_property
+    def _placed(self) -> tuple[tuple[Node, Node | None], ...]:
+        """Every named node with the innermost function around it.
+
+        Walked once: the tree finds a parent only by going down from its root again.
+        """
+        found: list[tuple[Node, Node | None]] = []
+        waiting: list[tuple[Node, Node | None]] = [(self.root, None)]
+        while waiting:
+            node, around = waiting.pop()
+            found.append((node, around))
+            inside = node if node.type in FUNCTIONS else around
+            waiting += [(child, inside) for child in reversed(node.named_children)]
+        return tuple(found)
+
+    @cached_property
+    def _around(self) -> dict[int, Node | None]:
+        return {node.id: around for node, around in self._placed}
 
     @cached_property
     def entry(self) -> Node | None:
@@ -77,22 +96,34 @@ class Module:
     @cached_property
     def fetching(self) -> frozenset[int]:
         """The ids of functions that make requests, by themselves or through others."""
-        found = {f.id for f in self.functions if any(is_call_of(n, "fetch") for n in walk(f))}
-        names = {name_of(f): f.id for f in self.functions if name_of(f)}
-        while True:
-            callers = {
-                f.id
-                for f in self.functions
-                if f.id not in found and any(names.get(called(n)) in found for n in walk(f))
-            }
-            if not callers:
-                return frozenset(found)
-            found |= callers
+        calls: dict[int, set[str]] = {f.id: set() for f in self.functions}
+        for node in self.nodes:
+            if name := called(node):
+                for function in self.functions_around(node):
+                    calls[function.id].add(name)
+        names = {name_of(f): f.id for f in self.functions}
+        callers: dict[int, set[int]] = {}
+        for function_id, called_names in calls.items():
+            for name in called_names & names.keys():
+                callers.setdefault(names[name], set()).add(function_id)
+        found: set[int] = set()
+        waiting = [
+            function_id for function_id, called_names in calls.items() if "fetch" in called_names
+        ]
+        while waiting:
+            function_id = waiting.pop()
+            if function_id not in found:
+                found.add(function_id)
+                waiting += callers.get(function_id, ())
+        return frozenset(found)
+
+    @cached_property
+    def _requesting(self) -> frozenset[str]:
+        return frozenset({"fetch", *(name_of(f) for f in self.functions if f.id in self.fetching)})
 
     def makes_request(self, node: Node) -> bool:
         """Tell whether something inside a node makes a request, directly or through a call."""
-        names = {name_of(f) for f in self.functions if f.id in self.fetching}
-        return any(called(n) == "fetch" or called(n) in names for n in walk(node) if called(n))
+        return any(name in self._requesting for n in walk(node) if (name := called(n)))
 
     def parameter_name(self, index: int) -> str | None:
         """Give the name of a parameter, or ``None`` if it is a pattern or is not there."""
@@ -102,21 +133,34 @@ class Module:
 
     def reads(self, name: str) -> bool:
         """Tell whether anything of that name is read: ``.name``, ``['name']``, ``{name}``."""
-        return any(_names_property(n, name) for n in self.nodes)
+        return name in self._properties
+
+    @cached_property
+    def _properties(self) -> frozenset[str]:
+        return frozenset(name for n in self.nodes if (name := _property_name(n)))
 
     def function_around(self, node: Node) -> Node | None:
         """Give the innermost function that holds a node."""
-        around = node.parent
-        while around is not None and around.type not in FUNCTIONS:
-            around = around.parent
-        return around
+        return self._around.get(node.id)
+
+    def functions_around(self, node: Node) -> Iterator[Node]:
+        """Give every function that holds a node, inner ones first."""
+        around = self.function_around(node)
+        while around is not None:
+            yield around
+            around = self.function_around(around)
 
     def value_of(self, name: str) -> Node | None:
         """Give what a variable is declared with."""
+        return self._values.get(name)
+
+    @cached_property
+    def _values(self) -> dict[str, Node | None]:
+        found: dict[str, Node | None] = {}
         for node in self.nodes:
-            if node.type == "variable_declarator" and field_text(node, "name") == name:
-                return node.child_by_field_name("value")
-        return None
+            if node.type == "variable_declarator":
+                found.setdefault(field_text(node, "name"), node.child_by_field_name("value"))
+        return found
 
     def place(self, node: Node) -> ScriptPosition:
         """Give where a node stands in the script or file that holds the handler."""
@@ -207,11 +251,11 @@ def unwrapped(node: Node | None) -> Node | None:
     return node
 
 
-def _names_property(node: Node, name: str) -> bool:
+def _property_name(node: Node) -> str:
     match node.type:
         case "property_identifier" | "shorthand_property_identifier_pattern":
-            return text_of(node) == name
+            return text_of(node)
         case "subscript_expression":
-            return literal(node.child_by_field_name("index")) == name
+            return literal(node.child_by_field_name("index")) or ""
         case _:
-            return False
+            return ""
