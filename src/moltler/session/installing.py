@@ -471,7 +471,7 @@ def _agree(
     raise PackageError(
         "PKG009",
         f"`{item.package.root}` wants {what}:{listed}",
-        hint="read what is new, then add WITH consent = TRUE; nothing was changed",
+        hint="read it, then agree with WITH consent = TRUE or --yes; nothing was changed",
     )
 
 

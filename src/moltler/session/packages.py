@@ -253,9 +253,9 @@ def validate_type(statement: ast.PackageAdmin, services: HomeServices) -> Table:
     raise_all([*problems, *practices, *examined.problems, *examined.unproven])
     evidence = examined.evidence
     passed = sum(r.status == "passed" for r in evidence.results)
+    counts = f"entities: {len(definition.entities)}, actions: {len(definition.actions)}"
     rows = (
-        ("definition", "ok", f"{len(definition.entities)} entities, {len(definition.actions)}"
-         " actions"),
+        ("definition", "ok", counts),
         ("practices", "ok", "no rule of `moltler lint` is broken"),
         ("tests", "ok" if passed else "warning", f"{passed} mocked test(s) passed"),
         ("push-down", "ok", f"{sum(len(p.claims) for p in evidence.proof)} claim(s) proven"),
