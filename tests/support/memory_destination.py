@@ -6,7 +6,6 @@ with. Nothing in it is clever: each transaction works on a copy that replaces th
 
 from __future__ import annotations
 
-import copy
 import json
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -91,6 +90,19 @@ class Store:
     batches: dict[str, Receipt] = field(default_factory=dict[str, Receipt])
     quarantine: list[tuple[str, str, Unfit]] = field(default_factory=list[Any])
 
+    def copy(self) -> Store:
+        """Give one that can be changed; rows are never changed, only replaced."""
+        return Store(
+            {k: Generation(g.columns, dict(g.rows)) for k, g in self.generations.items()},
+            {k: replace(o) for k, o in self.visible.items()},
+            {k: replace(o) for k, o in self.kept.items()},
+            dict(self.last),
+            {k: replace(h) for k, h in self.scopes.items()},
+            dict(self.runs),
+            dict(self.batches),
+            list(self.quarantine),
+        )
+
 
 class MemoryDestination:
     """`ports.Destination` in memory.
@@ -116,7 +128,7 @@ class MemoryDestination:
         """Give a copy of everything, and keep it if nothing was raised."""
         with self.lock:
             self.before(what)
-            draft = copy.deepcopy(self.store)
+            draft = self.store.copy()
             yield draft
             self.store = draft
             self.after(what)
@@ -337,15 +349,14 @@ class MemoryWriter:
             tuple(r[n] for n in batch.key) for page in batch.presence.keys for r in page.to_pylist()
         }
         live = len(generation.live)
-        missing = [r for k, r in generation.rows.items() if k not in present]
-        gone = [r for r in missing if r[DELETED_AT] is None]
+        gone = [k for k, r in generation.rows.items() if k not in present and r[DELETED_AT] is None]
         if not batch.presence.allows_shrinking:
             check_shrink(self._table, live, live - len(gone))
-        for row in gone:
-            row[DELETED_AT] = batch.synced_at
-        for key, row in generation.rows.items():
-            if key in present:
-                row[DELETED_AT] = None
+        for key in gone:
+            generation.rows[key] = generation.rows[key] | {DELETED_AT: batch.synced_at}
+        for key, row in list(generation.rows.items()):
+            if key in present and row[DELETED_AT] is not None:
+                generation.rows[key] = row | {DELETED_AT: None}
         return len(gone)
 
 
@@ -407,16 +418,16 @@ def _evolved(generation: Generation, columns: Sequence[StoredColumn]) -> tuple[S
     for column in columns:
         old, new = was.get(column.name), column.type
         if old is None:
-            for row in generation.rows.values():
-                row.setdefault(column.name, None)
+            for key, row in generation.rows.items():
+                generation.rows[key] = {column.name: None} | row
         elif str(old) != str(new):
             values = [r[column.name] for r in generation.rows.values()]
             if (old.name, new.name) == ("integer", "number") and any(
                 v is not None and abs(v) > MOST_EXACT for v in values
             ):
                 new = DataType("string")
-            for row in generation.rows.values():
-                row[column.name] = _widened(row[column.name], old, new)
+            for key, row in generation.rows.items():
+                generation.rows[key] = row | {column.name: _widened(row[column.name], old, new)}
         result.append(replace(column, type=new))
     return tuple(result)
 

@@ -80,6 +80,8 @@ class SyncState:
     cursor_type: DataType | None = None
     watermark: Scalar | None = None
     """The greatest cursor value up to which the sync is complete; ``None`` before there is one."""
+    deletes_field: str | None = None
+    """Of DELETES FIELD: a backfill marks deleted rows as the sync does that it stands beside."""
     suspended_until: datetime | None = None
     """When a run that the API sent away is due again."""
     resume: Scalar | None = None

@@ -74,6 +74,8 @@ class Course:
     """From here on rows are asked for; included."""
     high: Scalar | None = None
     """Up to here, excluded."""
+    deletes_field: Property | None = None
+    """Tells which rows are deletions."""
     resumes: bool = False
     """Goes on with a generation that a suspended run left."""
     note: str | None = None
@@ -147,6 +149,7 @@ def decide(job: Job, lease: Lease) -> Course:
         None,
         state.watermark,
         lower_bound(state.watermark, job.lookback),
+        deletes_field=job.deletes_field,
     )
 
 
@@ -159,6 +162,7 @@ def next_state(course: Course, generation: int, watermark: Scalar | None) -> Syn
         cursor_field=None if cursor is None else cursor.name,
         cursor_type=None if cursor is None else cursor.type,
         watermark=watermark,
+        deletes_field=None if course.deletes_field is None else course.deletes_field.name,
     )
 
 
@@ -184,6 +188,7 @@ def _full(job: Job, lease: Lease, note: str | None = None) -> Course:
         columns_of(job.entity.fields),
         last if resumes else last + 1,
         low=state.resume if resumes and state is not None else None,
+        deletes_field=job.deletes_field,
         resumes=resumes,
         note=note,
     )
@@ -203,7 +208,9 @@ def _backfill(job: Job, bounds: tuple[object, object], lease: Lease) -> Course:
     check_cursor(cursor, job.label)
     if target.state is not None and target.state.cursor_field is not None:
         _check_same(job, cursor, target.state)
-    fields = job.entity.fields
+    fields, deletes_field = job.entity.fields, job.deletes_field
+    if deletes_field is None and target.state is not None and target.state.deletes_field:
+        deletes_field = fields.find(target.state.deletes_field)
     first, high = (_bound(b, cursor) for b in bounds)
     low = first
     is_unfinished = state is not None and state.watermark is not None and target.generation
@@ -218,6 +225,7 @@ def _backfill(job: Job, bounds: tuple[object, object], lease: Lease) -> Course:
         start=low if low != first else None,
         low=low,
         high=high,
+        deletes_field=deletes_field,
     )
 
 

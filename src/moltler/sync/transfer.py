@@ -196,7 +196,7 @@ class Transfer:
         return replace(request, where=where, since=self._low, order_by=(OrderKey(cursor.name),))
 
     def _take(self, batch: pa.RecordBatch, extraction: Extraction) -> None:
-        job, course, cursor = self._job, self._course, self._cursor
+        course, cursor = self._course, self._cursor
         means = self._means
         if cursor is not None:
             batch = within(
@@ -211,8 +211,8 @@ class Transfer:
                 self._latest = latest_for(self.record.started, extraction.server_time)
             latest = self._latest if self._has_time else None
             self._cursor = replace(cursor, latest=latest).observe(batch)
-        if job.deletes == "FIELD" and job.deletes_field is not None:
-            batch = with_tombstones(batch, job.deletes_field.name, self.record.started)
+        if course.deletes_field is not None:
+            batch = with_tombstones(batch, course.deletes_field.name, self.record.started)
         self._gather.add(batch)
         means.watch(
             replace(
@@ -288,7 +288,7 @@ class Transfer:
             return self._swapped(self._generation, is_complete=is_complete)
         course = self._course
         if self._job.deletes == "SWEEP" and course.mode == "incremental" and is_complete:
-            self._sweep()
+            self._sweep(allows_shrinking=self._job.allows_shrinking)
         elif not self._gather.is_empty:
             self._send(is_complete=is_complete)
         self._await_commit()
@@ -320,9 +320,12 @@ class Transfer:
                 f" `{job.scope.table}`",
                 hint="raise OPTIONS max_pages, or let the handler read to the last page",
             )
-        if not self._gather.is_empty:
+        if course.resumes and self._generation == course.generation and not course.deletes_field:
+            # Rows that came before the run was suspended may be gone by now.
+            self._sweep(allows_shrinking=True)
+        elif not self._gather.is_empty:
             self._send(is_complete=True)
-            self._await_commit()
+        self._await_commit()
         watermark = self._cursor.watermark(is_complete=True) if self._cursor else None
         if course.mode == "backfill":
             watermark = None
@@ -344,7 +347,7 @@ class Transfer:
         self._count(receipt)
         return self._ended(generation, watermark, None)
 
-    def _sweep(self) -> None:
+    def _sweep(self, *, allows_shrinking: bool) -> None:
         """Read the keys of all rows, and let what is missing count as deleted."""
         job = self._job
         keys = [p for p in job.entity.fields if p.primary_key]
@@ -368,7 +371,7 @@ class Transfer:
                 for page in spool.pages():
                     yield fit(page, self._gather.types, wanted)[0]
 
-            presence = Presence(_Pages(pages), job.allows_shrinking)
+            presence = Presence(_Pages(pages), allows_shrinking)
             self._send(is_complete=True, presence=presence)
             self._await_commit()
 
