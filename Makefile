@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test hostile check lint types house docs bench fuzz registry fmt lock clean
+.PHONY: help quickstart test hostile check lint types house docs bench fuzz registry fmt lock clean oracle
 
 help: ## Show this list.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -51,6 +51,8 @@ fuzz: $(READY) ## Compare 100,000 random queries with plain tables; FIRST=seed C
 
 registry: $(READY) ## Publish the connectors of this repository to dist/registry: tests, proof, lint.
 	$(BIN)/python scripts/build_registry.py
+oracle: $(READY) ## Play 5,000 random histories of syncs; FIRST=seed COUNT=number to choose.
+	PYTHONPATH=tests $(BIN)/python -m oracle.campaign --first $(or $(FIRST),0) --count $(or $(COUNT),5000)
 
 fmt: $(READY) ## Format the Python, the JavaScript and the generated docs.
 	$(BIN)/ruff format src tests benchmarks scripts

@@ -94,9 +94,10 @@ def generate(seed: int) -> History:
     """Give the history of a seed."""
     draw = random.Random(seed)
     cursor: Any = draw.choices(["timestamp", "integer"], [4, 1])[0]
+    orders: Sequence[Order] = ("claimed", "ascending", "by id", "random")
     api = Api(
         page_size=draw.choice([1, 2, 3, 5, 50]),
-        order=draw.choices(["claimed", "ascending", "by id", "random"], [4, 1, 2, 2])[0],
+        order=draw.choices(orders, [4, 1, 2, 2])[0],
         honours_since=draw.random() < 0.7,
         tick_s=draw.choice([0.001, 1.0, 10.0]) if cursor == "timestamp" else 0.0,
         skew_s=draw.choice([0.0, 0.0, -3600.0, -7.0, 7.0, 3600.0]),
