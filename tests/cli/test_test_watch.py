@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -133,7 +132,7 @@ def test_files_that_come_and_go_are_noticed(tmp_path: Path, watched: Watched) ->
     assert "error[TST006]: there are no tests in these files" in lines
 
 
-def test_an_edited_file_is_run_again_within_a_moment_and_ctrl_c_ends_it(
+def test_an_edited_file_is_run_again_and_ctrl_c_ends_it(
     tmp_path: Path, moltler_command: Moltler
 ) -> None:
     write(tmp_path, one=GOOD)
@@ -145,19 +144,19 @@ def test_an_edited_file_is_run_again_within_a_moment_and_ctrl_c_ends_it(
         stderr=subprocess.STDOUT,
         text=True,
     )
+    # How fast it is belongs to the benchmarks; here it only must not hang.
+    hangs = threading.Timer(50, program.kill)
+    hangs.start()
     with program:
         assert program.stdout is not None
         lines = iter(program.stdout.readline, "")
         assert any("watching" in line for line in lines)
-        saved = time.monotonic()
         replace(tmp_path / "one.moltler", "'Lamp'", "'Desk'")()
         assert any(line.startswith("0 passed, 1 failed") for line in lines)
-        took = time.monotonic() - saved
         program.send_signal(signal.SIGINT)
         assert [line.strip() for line in lines] == ["", "no longer watching"]
+    hangs.cancel()
     assert program.returncode == 0
-    # The aim is 0.3 s; a busy machine gets some slack.
-    assert took < 1.5
 
 
 # ── side by side ─────────────────────────────────────────────────────────────────────────────

@@ -119,6 +119,14 @@ def test_page_is_the_smaller_of_page_size_and_limit(
     assert ids(mocked.get(f"/items?{query}")) == expected
 
 
+def test_an_empty_cursor_is_the_first_page(net: Make) -> None:
+    keys = {"in": "items", "next": "next", "cursor": "cursor", "limit": "limit", "page_size": 3}
+    mocked = net(route(**keys))
+    first = mocked.get("/items")
+    assert ids(first["items"]) == [1, 2, 3]
+    assert mocked.get("/items?cursor=") == mocked.get("/items?limit=3&cursor=") == first
+
+
 def test_cursor_leads_through_all_pages_and_ends_with_null(net: Make) -> None:
     keys = {"in": "data.items", "next": "data.next", "cursor": "after", "page_size": 3}
     mocked = net(route(**keys))

@@ -113,6 +113,34 @@ def test_a_cassette_of_another_version_is_refused(run: Runner) -> None:
     assert "99" in report.failure.message
 
 
+RANDOM = """
+    CREATE CONNECTOR c TYPE 'shop' CONFIG {"api_url": ENV('SHOP_URL'), "api_key": ENV('SHOP_KEY')};
+    DECLARE rows = SELECT uuid() AS name, random() AS n, gen_random_uuid() AS g FROM range(3);
+    FOR row IN rows LOOP
+        CONNECTOR_EXEC c.items.create({"name": row.name || row.n || row.g});
+    END LOOP;
+    CONNECTOR_EXEC c.items.create({"name": "last " || (SELECT uuid() AS u)[0].u});
+    ASSERT TRUE;
+"""
+
+
+def test_random_values_of_sql_repeat_in_a_replay(run: Runner) -> None:
+    assert run(record=True, body=RANDOM).status == "passed"
+    first = run.cassette.read_text()
+    replayed = run(body=RANDOM)
+    assert (replayed.status, replayed.failure, replayed.calls) == ("passed", None, 4)
+    names = [e["request"]["body"]["json"]["name"] for e in json.loads(first)["exchanges"]]
+    assert len(set(names)) == 4
+    run(record=True, body=RANDOM)
+    assert run.cassette.read_text() != first
+
+
+def test_a_random_value_with_the_time_in_it_cannot_be_recorded(run: Runner) -> None:
+    report = run(record=True, body=" DECLARE u = SELECT uuidv7() AS u; ASSERT TRUE;")
+    assert report.failure is not None
+    assert (report.failure.code, report.failure.error.hint) == ("PLN006", "use uuid()")
+
+
 def test_waiting_costs_nothing_in_a_replay_and_random_numbers_repeat(run: Runner) -> None:
     slow = TYPE.replace(
         "const headers = ", "await new Promise(r => setTimeout(r, 300)); const headers = "

@@ -71,7 +71,7 @@ from moltler.cli.output import wants_color
     type=click.IntRange(min=1),
     default=1,
     metavar="WORKERS",
-    help="How many tests run at a time.",
+    help="How many tests run at a time: faster where they wait or handlers compute.",
 )
 @click.pass_context
 def command(

@@ -58,6 +58,9 @@ _MACROS = (
 _HIDDEN_FUNCTIONS = re.compile(r"__internal|^v__|^duckdb_|^pragma_|^pg_")
 
 
+_TIMED = re.compile(r"\buuidv7\s*\(", re.IGNORECASE)
+
+
 class Engine:
     """DuckDB instances, made ready once and used by one query at a time.
 
@@ -165,6 +168,7 @@ class Connection:
         self._worker = seat.worker
         self._readers = seat.readers
         self._tables = seat.tables
+        self._is_seeded = False
         self.was_interrupted = False
         """Whether it was stopped in the middle: such a connection is not used again."""
 
@@ -177,6 +181,15 @@ class Connection:
             variants: JSON text columns that become VARIANT, or VARIANT[] where true.
         """
         self._tables.put(name, source, variants)
+
+    def seed(self, value: float) -> None:
+        """Let random() and uuid() of the next query give what they gave for this value before.
+
+        Args:
+            value: From 0 to 1.
+        """
+        self._raw.execute("SELECT setseed(?)", [value]).fetchall()
+        self._is_seeded = True
 
     def query(
         self,
@@ -196,6 +209,12 @@ class Connection:
             MoltlerError: The SQL cannot run as written.
         """
         texts = documents or {}
+        if self._is_seeded and _TIMED.search(sql):
+            raise error_class("PLN006")(
+                "PLN006",
+                "uuidv7() holds the time, so a replay would give another value",
+                hint="use uuid()",
+            )
         with _translated(self._raw):
             wanted = self._wanted(sql, parameters)
             relation = self._raw.sql(sql, params=wanted)

@@ -126,6 +126,8 @@ class DataRoute:
 
 
 def _position(name: str, text: str, count: int) -> int:
+    if not text:
+        return 0  # many handlers begin with an empty one, and APIs let them
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         read = base64.b64decode(padded, altchars=b"-_", validate=True).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -198,7 +199,7 @@ class World:
         self._folder: TemporaryDirectory[str] | None = None
         self._host = host
         self._timeout = timeout
-        self._engine = _WatchedEngine(host.engine)
+        self._engine = _WatchedEngine(host.engine, None if still is None else still.seed)
         self._expired = threading.Event()
         self._over = threading.Event()
         self._start_timer(timeout)
@@ -366,17 +367,26 @@ class _TestCatalog:
 
 
 class _WatchedEngine(Engine):
-    """The engine of the session, whose queries for this test can be stopped."""
+    """The engine of the session, whose queries for this test can be stopped.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        engine: The session's.
+        seed: What random values of its queries come from, if they are to repeat.
+    """
+
+    def __init__(self, engine: Engine, seed: int | None) -> None:
         super().__init__()
         self._shared = engine
+        # Each query has other values than the one before, so one draws the seeds of the others.
+        self._seeds = None if seed is None else random.Random(seed)  # noqa: S311 - no secret
         self._open: set[Connection] = set()
 
     @contextmanager
     def open(self) -> Generator[Connection]:
         """Give a connection for one query."""
         with self._shared.open() as connection:
+            if self._seeds is not None:
+                connection.seed(self._seeds.random())
             self._open.add(connection)
             try:
                 yield connection
