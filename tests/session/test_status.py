@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,10 @@ def test_refused_hosts_are_counted_as_blocked(shop: moltler.Session, url: str, h
 
 def test_a_redirect_names_both_hosts(shop: moltler.Session, http_server: HttpServer) -> None:
     http_server.route("GET", "/items", Response(302, headers={"Location": "https://evil.test/"}))
-    with pytest.raises(MoltlerError):
+    with pytest.raises(MoltlerError) as caught:
         read(shop)
     found = status(shop)
+    assert caught.value.code == "API005"
     assert found["evil.test"].startswith("1 blocked")
     assert found[http_server.url.removeprefix("http://")].startswith("1 request(s)")
 
@@ -150,3 +152,15 @@ def test_queries_and_actions_of_several_programs_share_a_rate(
     turn = status(shop, "limit of ")[http_server.url.removeprefix("http://")]
     assert turn.startswith("the next request may leave at 20")
     assert http_server.paths == ["GET /items", "GET /spied"]
+
+
+def test_a_refused_query_is_made_again_when_the_api_wants_it(
+    shop: moltler.Session, http_server: HttpServer
+) -> None:
+    busy = Response(429, {}, {"Retry-After": "1"})
+    http_server.route("GET", "/items", sequence(busy, busy, [{"id": 1}]))
+    shop.execute('ALTER CONNECTOR s SET OPTIONS {"retry_count": 2}')
+    started = time.monotonic()
+    assert list(shop.execute("SELECT id FROM s.items").rows()) == [(1,)]
+    assert len(http_server.requests) == 3
+    assert time.monotonic() - started >= 1.8

@@ -18,7 +18,7 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 """What no value of a header may hold (RFC 9110 §5.5); a line break would begin another header."""
 FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
-_HIDDEN = "[secret address]"
+HIDDEN = "[secret address]"
 _SHORTEST_IN_ADDRESS = 4
 """Characters of a secret that is looked for in addresses."""
 _CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -66,7 +66,7 @@ class Call:
     def shown(self) -> str:
         """Method, host and path; the query may hold secrets."""
         address = self.written.address
-        where = _HIDDEN if self.hides_address else f"{address.authority}{address.path}"
+        where = HIDDEN if self.hides_address else f"{address.authority}{address.path}"
         return f"{self.method} {where}"
 
 
@@ -88,7 +88,7 @@ def failure(
             scheme = call.address.scheme
             parts = (host, call.address.path, scheme if scheme not in DEFAULT_PORTS else "")
             for part in sorted(filter(None, parts), key=len, reverse=True):
-                text = text.replace(part, _HIDDEN) if part != "/" else text
+                text = text.replace(part, HIDDEN) if part != "/" else text
         text = text if host == written else text.replace(host, written)
         if hidden := secret_in(written, known):
             text = text.replace(written, f"[secret {hidden.name}]")
@@ -104,7 +104,12 @@ def failure(
 
 def shown_host(call: Call, secrets: Iterable[Secret]) -> str:
     """Give the host of a call, with its port, as everybody may see it."""
-    return redact(call.written.address.authority, secrets)
+    if call.hides_address:
+        return HIDDEN
+    known, address = tuple(secrets), call.written.address
+    if hidden := secret_in(address.authority, known):
+        return f"[secret {hidden.name}]"
+    return redact(address.authority, known)
 
 
 def secret_in(address: str, secrets: Iterable[Secret]) -> Secret | None:

@@ -13,6 +13,7 @@ from moltler.flow.http import FetchCode, FetchFailure, HttpRequest
 from moltler.net.address import BadAddress, parse_address, resolve
 from moltler.net.call import (
     FORBIDDEN_METHODS,
+    HIDDEN,
     NOT_IN_HEADERS,
     OF_PARTS,
     OF_THE_ANSWER,
@@ -22,6 +23,7 @@ from moltler.net.call import (
     Call,
     failure,
     secret_in,
+    shown_host,
     with_basic,
     without_secrets,
 )
@@ -136,7 +138,11 @@ class Passage:
             self._policy.judge(address)
         except Refused as refusal:
             what = f"to where it may not: {refusal}"
-            raise self._misled(call, location, what, hint=refusal.hint) from refusal
+            misled = self._misled(call, location, what, hint=refusal.hint)
+            misled.host = shown_host(following, self._target.secrets)
+            if secret_in(location, self._target.secrets):
+                misled.host = HIDDEN
+            raise misled from refusal
         following = with_basic(following)
         return self._seals.unseal(following, opens_address=False)
 
