@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
+
+import pyarrow as pa
 
 from moltler.errors import SyncError
 from moltler.flow.sync import DELETED_AT, QUARANTINE, RUN_ID, SYNCED_AT, StoredColumn
-from moltler.schema import SCALARS, DataType, TypeName
+from moltler.schema import SCALARS, DataType
 
 SCOPES = "_moltler_scope"
 """One row for each scope: its lease, its fence and its state."""
@@ -34,6 +36,16 @@ Storage: TypeAlias = Literal[
 ]  # fmt: skip
 """How a destination keeps a value; the plural is an array of them."""
 
+_ARROW: Mapping[str, pa.DataType] = {
+    "string": pa.string(),
+    "number": pa.float64(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
+    "timestamp": pa.timestamp("us", "UTC"),
+    "date": pa.date32(),
+    "json": pa.string(),
+}
+
 
 def storage_of(type_: DataType) -> Storage:
     """Tell how the values of a type are kept.
@@ -48,13 +60,11 @@ def storage_of(type_: DataType) -> Storage:
     return "json"
 
 
-def type_of(storage: Storage) -> DataType:
-    """Give the type that a storage is read back as, where no better one is known."""
-    if storage == "json":
-        return DataType("any")
-    names: dict[str, TypeName] = {f"{n}s": n for n in SCALARS}
-    items = names.get(storage)
-    return DataType("array", DataType(items)) if items else DataType(storage)  # type: ignore[arg-type] # a scalar
+def arrow_of(storage: Storage) -> pa.DataType:
+    """Give the Arrow type of values kept in a way; JSON travels as text."""
+    if storage in _ARROW:
+        return _ARROW[storage]
+    return pa.list_(_ARROW[storage.removesuffix("s")])
 
 
 def quoted(name: str) -> str:

@@ -118,30 +118,32 @@ class OwnTables:
 
     def target(self, table: str) -> Target | None:
         """Give what is known about a target, or ``None``."""
-        rows = self.sql.rows(
-            f"SELECT number, spelled, last_generation FROM {TABLES} WHERE target = ?"
-            f"{self.sql.for_update}",
-            [table.lower()],
-        )
-        if not rows:
-            return None
-        number, spelled, last = rows[0]
-        found = self.sql.rows(
-            f"SELECT generation, role, scope, label, columns, primary_key, state FROM {GENERATIONS}"
-            " WHERE target = ? ORDER BY generation",
-            [table.lower()],
-        )
-        generations = tuple(
-            Generation(n, role, scope, label, decode_columns(columns), _names(key), state)
-            for n, role, scope, label, columns, key, state in found
-        )
-        return Target(spelled, number, last, generations)
+        found = self._targets(" WHERE target = ?", [table.lower()])
+        return found[0] if found else None
 
     def targets(self) -> tuple[Target, ...]:
         """Give all targets by name."""
-        names = self.sql.rows(f"SELECT target FROM {TABLES} ORDER BY target")
-        found = (self.target(name) for (name,) in names)
-        return tuple(t for t in found if t is not None)
+        return self._targets("", [])
+
+    def _targets(self, where: str, parameters: Sequence[object]) -> tuple[Target, ...]:
+        tables = self.sql.rows(
+            f"SELECT target, spelled, number, last_generation FROM {TABLES}{where} ORDER BY target"
+            f"{self.sql.for_update if where else ''}",
+            parameters,
+        )
+        generations: dict[str, list[Generation]] = {}
+        for target, number, role, scope, label, columns, key, state in self.sql.rows(
+            "SELECT target, generation, role, scope, label, columns, primary_key, state"
+            f" FROM {GENERATIONS}{where} ORDER BY generation",
+            parameters,
+        ):
+            generations.setdefault(target, []).append(
+                Generation(number, role, scope, label, decode_columns(columns), _names(key), state)
+            )
+        return tuple(
+            Target(spelled, number, last, tuple(generations.get(target, ())))
+            for target, spelled, number, last in tables
+        )
 
     def add_target(self, table: str, destination: str) -> Target:
         """Give a target, which is made if need be.

@@ -336,14 +336,7 @@ class RelationalDestination:
 
     def rollback(self, table: str) -> RolledBack:
         """Let the visible generation and the kept one trade places, states and owners too."""
-        if not any(t.name.lower() == table.lower() for t in self.tables()):
-            names = tuple(t.name for t in self.tables())
-            raise LookupFailed(
-                "CAT002",
-                f"there is no synced table `{table}` in destination `{self.store.name}`",
-                hint="SHOW SYNCS lists the targets",
-                allowed=names,
-            )
+        self._check_is_there(table)
         with self.store.write() as sql:
             own = OwnTables(sql)
             target = own.target(table)
@@ -403,6 +396,16 @@ class RelationalDestination:
     def close(self) -> None:
         """Release what is open."""
         self.store.close()
+
+    def _check_is_there(self, table: str) -> None:
+        names = tuple(t.name for t in self.tables())
+        if table.lower() not in {n.lower() for n in names}:
+            raise LookupFailed(
+                "CAT002",
+                f"there is no synced table `{table}` in destination `{self.store.name}`",
+                hint="SHOW SYNCS lists the targets",
+                allowed=names,
+            )
 
     @contextmanager
     def _reading(self) -> Generator[Sql | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -79,6 +79,18 @@ class Sql(Protocol):
         """Do for a table what finds the rows of a key quickly; the table's name is quoted."""
         ...
 
+    def pages(
+        self, sql: str, parameters: Sequence[object], columns: Mapping[str, Storage]
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a query and give its rows as Arrow, in the types of `flow.sync.Batch`.
+
+        Args:
+            sql: A SELECT.
+            parameters: Its values.
+            columns: Of the result, in order, and how each is kept.
+        """
+        ...
+
     def add_column(self, table: str, column: str, storage: Storage) -> None:
         """Add a column, both names quoted."""
         ...
@@ -103,6 +115,16 @@ class Store(Protocol):
     @property
     def takes_nul(self) -> bool:
         """Whether texts may hold the character NUL."""
+        ...
+
+    @property
+    def collate(self) -> str:
+        """What follows a text so that it is compared by code point."""
+        ...
+
+    @property
+    def no_escape(self) -> str:
+        """What follows LIKE so that a backslash is a character like any other."""
         ...
 
     @property

@@ -20,6 +20,7 @@ from moltler.sync.destinations.postgres.store import PostgresAddress
 from moltler.sync.relational import RelationalDestination
 from support.clock import HandClock
 from support.postgres import PostgresServer
+from sync.destinations.dying import Victims
 from sync.destinations.making import Run
 
 
@@ -33,6 +34,8 @@ class Place:
     pass_time: Callable[[float], None]
     open_again: Callable[[], Destination]
     """Gives the destination as another process has it."""
+    victims: Callable[[], Victims]
+    """Starts processes that act on it and die."""
 
     def rows(self, table: str = "items", order: str = "id") -> list[tuple[object, ...]]:
         return self.sql(f'SELECT * FROM "{table}" ORDER BY "{order}"')
@@ -66,7 +69,11 @@ def duck(duck_path: Path) -> Iterator[Place]:
         others.append(open_duckdb(duck_path, "goods", clock, wait_s=5.0))
         return others[-1]
 
-    yield Place("duckdb", destination, sql, clock.advance, again)
+    yield Place(
+        "duckdb", destination, sql, clock.advance, again,
+        lambda: Victims("duckdb", str(duck_path), ""),
+    )  # fmt: skip
+
     for each in (destination, *others):
         each.close()
 
@@ -108,7 +115,11 @@ def postgres(postgres_server: PostgresServer, postgres_schema: str) -> Iterator[
             [seconds],
         )
 
-    yield Place("postgres", again(), lambda text: run(text).fetchall(), pass_time, again)
+    yield Place(
+        "postgres", again(), lambda text: run(text).fetchall(), pass_time, again,
+        lambda: Victims("postgres", postgres_server.url, postgres_schema),
+    )  # fmt: skip
+
     for each in opened:
         each.close()
 
@@ -117,6 +128,14 @@ def postgres(postgres_server: PostgresServer, postgres_schema: str) -> Iterator[
 def place(request: pytest.FixtureRequest) -> Place:
     """Each kind of destination in turn."""
     return request.getfixturevalue({"duckdb": "duck", "postgres": "postgres"}[request.param])
+
+
+@pytest.fixture
+def victims(place: Place) -> Iterator[Victims]:
+    """Processes that act on the destination and die."""
+    process = place.victims()
+    yield process
+    process.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,10 +14,11 @@ import pyarrow as pa
 from moltler.ports import Clock
 from moltler.sync.destinations.duckdb.columns import SQL_TYPES, converted
 from moltler.sync.destinations.duckdb.file import DuckFile
-from moltler.sync.layout import Storage, quoted
+from moltler.sync.layout import Storage, arrow_of, quoted
 from moltler.sync.staging import storage_of_arrow
 
 _INCOMING = "moltler_incoming"
+_PAGE_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,27 @@ class DuckTransaction:
     def index(self, table: str, key: Sequence[str]) -> None:
         """Do nothing: a join of columns is quicker than an index that must be kept."""
 
+    def pages(
+        self, sql: str, parameters: Sequence[object], columns: Mapping[str, Storage]
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a query and give its rows as Arrow."""
+        shown = ", ".join(
+            f"CAST({quoted(n)} AS VARCHAR)" if s == "json" else quoted(n)
+            for n, s in columns.items()
+        )
+        schema = pa.schema([(n, arrow_of(s)) for n, s in columns.items()])
+        with self.file.translated():
+            # Not `execute`: its readers copy the rows once more.
+            found = self.raw.sql(f"SELECT {shown} FROM ({sql}) AS found", params=list(parameters))
+            reader = found.to_arrow_reader(_PAGE_ROWS)
+        while True:
+            with self.file.translated():
+                batch = next(reader, None)
+            if batch is None:
+                return
+            arrays = [c.cast(f.type) for c, f in zip(batch.columns, schema, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
     def add_column(self, table: str, column: str, storage: Storage) -> None:
         """Add a column."""
         self.run(f"ALTER TABLE {table} ADD COLUMN {column} {SQL_TYPES[storage]}")
@@ -108,6 +130,8 @@ class DuckStore:
     file: DuckFile
     clock: Clock
     takes_nul: bool = True
+    collate: str = ""
+    no_escape: str = ""
     longest_name: int | None = None
 
     @property

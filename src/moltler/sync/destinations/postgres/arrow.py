@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
+
+from moltler.sync.layout import Storage, arrow_of
 
 _PIECE_BYTES = 1 << 20
 _PLAIN_BELOW = 1e21
@@ -26,6 +28,34 @@ def as_csv(batch: pa.RecordBatch) -> Iterator[memoryview]:
     whole = memoryview(sink.getvalue())
     for start in range(0, len(whole), _PIECE_BYTES):
         yield whole[start : start + _PIECE_BYTES]
+
+
+def as_batch(rows: Sequence[tuple[Any, ...]], columns: Mapping[str, Storage]) -> pa.RecordBatch:
+    """Give rows as psycopg reads them as a batch; what is kept as JSON comes as its text."""
+    cells: Sequence[tuple[Any, ...]] = list(zip(*rows, strict=True))
+    arrays = [_column(c, s) for c, s in zip(cells, columns.values(), strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _column(cells: Sequence[Any], storage: Storage) -> pa.Array[Any]:
+    wanted = arrow_of(storage)
+    if not pa.types.is_list(wanted):
+        return pa.array(cells, wanted)
+    read = _ITEMS.get(storage)
+    lists = [None if cell is None else json.loads(cell) for cell in cells]
+    if read is not None:
+        lists = [
+            None if cell is None else [None if v is None else read(v) for v in cell]
+            for cell in lists
+        ]
+    return pa.array(lists, wanted)
+
+
+_ITEMS: Mapping[str, Callable[[Any], object]] = {
+    "timestamps": datetime.fromisoformat,
+    "dates": date.fromisoformat,
+    "numbers": float,
+}
 
 
 def _plain(column: pa.Array[Any]) -> pa.Array[Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,16 +17,18 @@ from psycopg import errors
 
 from moltler.errors import SyncError
 from moltler.secret import Secret, redact
-from moltler.sync.destinations.postgres.arrow import as_csv
+from moltler.sync.destinations.postgres.arrow import as_batch, as_csv
 from moltler.sync.destinations.postgres.columns import SQL_TYPES, converted
 from moltler.sync.layout import Storage, quoted
 from moltler.sync.staging import storage_of_arrow
 
 LONGEST_NAME = 63
+_COLLATE = ' COLLATE "C"'
 _CONNECT_S = 10
 _LOCK_S = 30
 _IDLE_S = 45
 """A process that stands still in a transaction for longer loses it; a lease lasts 60 s."""
+_PAGE_ROWS = 10_000
 _KEPT = 4
 """Connections that wait for the next use."""
 _SETTINGS = (
@@ -61,7 +64,7 @@ class PostgresTransaction:
     raw: psycopg.Connection[tuple[Any, ...]]
     schema: str
     for_update: str = " FOR UPDATE"
-    collate: str = ' COLLATE "C"'
+    collate: str = _COLLATE
     has_upsert: bool = True
 
     @property
@@ -129,6 +132,20 @@ class PostgresTransaction:
         """Keep a key unique, and quick to find."""
         self.run(f"CREATE UNIQUE INDEX ON {table} ({', '.join(map(quoted, key))})")
 
+    def pages(
+        self, sql: str, parameters: Sequence[object], columns: Mapping[str, Storage]
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a query and give its rows as Arrow."""
+        shown = ", ".join(
+            f"{quoted(n)}::text" if SQL_TYPES[s] == "json" else quoted(n)
+            for n, s in columns.items()
+        )
+        query = _TOKENS.sub(_placeholder, f"SELECT {shown} FROM ({sql}) AS found")
+        with self.raw.cursor(f"moltler_{uuid.uuid4().hex}") as cursor:
+            cursor.execute(query.encode(), list(parameters))
+            while rows := cursor.fetchmany(_PAGE_ROWS):
+                yield as_batch(rows, columns)
+
     def add_column(self, table: str, column: str, storage: Storage) -> None:
         """Add a column."""
         self.run(f"ALTER TABLE {table} ADD COLUMN {column} {SQL_TYPES[storage]}")
@@ -170,6 +187,8 @@ class PostgresStore:
     """
 
     takes_nul = False
+    collate = _COLLATE
+    no_escape = " ESCAPE ''"
     longest_name = LONGEST_NAME
 
     def __init__(self, address: PostgresAddress, name: str) -> None:
