@@ -150,7 +150,7 @@ class Run:
         lease = self.claim()
         number = lease.target.last_generation + 1
         if cells:
-            self.merge(*cells, generation=number, is_first=True)
+            self.merge(*cells, generation=number, is_first=True, state=None)
         self.swap(number, **changes)
         return number
 
