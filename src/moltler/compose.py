@@ -10,19 +10,22 @@ import weakref
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from moltler.catalog.budget import BudgetFile
 from moltler.catalog.catalog import LOCAL_DESTINATION
+from moltler.catalog.destinations import destination, destination_type
 from moltler.catalog.home import find_home
 from moltler.catalog.journal import Journal
+from moltler.catalog.resolve import resolve
 from moltler.catalog.store import CatalogFile
-from moltler.errors import LookupFailed
+from moltler.errors import SyncError
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.sync import RunRecord
 from moltler.loop import LoopThread
 from moltler.net.contacts import Contacts
 from moltler.session.session import Session
+from moltler.vault.lookup import lookup_secret
 from moltler.vault.store import SecretFile
 from moltler.vault.tokens import HomeTokens
 
@@ -30,16 +33,18 @@ if TYPE_CHECKING:
     from moltler.exec.cache import ScanCache
     from moltler.exec.duck import Engine
     from moltler.flow.http import HttpRequest
+    from moltler.model import ConnectorType
     from moltler.net.client import HttpTransport
     from moltler.net.settings import NetSettings
     from moltler.net.web import WebAnswer
-    from moltler.ports import Clock, Destination, Handlers, Transport
+    from moltler.ports import Clock, Destination, Handlers, SyncedTables, Transport
     from moltler.registry.folder import Folder
     from moltler.sandbox.handler import JavaScriptHandlers
     from moltler.sandbox.room import TestRoom
     from moltler.sandbox.spares import Spares
     from moltler.sandbox.walls import Wall
     from moltler.session.registries import Consent
+    from moltler.sync.relational import RelationalDestination
 
 _REGISTRY_BYTES = 20_000_001
 _REGISTRY_S = 30.0
@@ -148,7 +153,7 @@ class _Parts:
         self.ask_consent = ask_consent
         self._registries: dict[str, HttpTransport] = {}
         self._watch_sync = watch_sync
-        self._destinations: dict[str, Destination] = {}
+        self._destinations: dict[str, RelationalDestination] = {}
         self._loop = LoopThread()
         self._making = threading.RLock()
         self._spares: Spares | None = None
@@ -187,8 +192,9 @@ class _Parts:
                 from moltler.exec.retry import RetryingHandlers, RetryPolicy
 
                 retried = RetryingHandlers(self.runtime, RetryPolicy(self.clock))
-                cached = self.cache.over(retried)
-                self._handlers = self._watch(cached) if self._watch else cached
+                live = self.cache.over(retried)
+                with_stored = self.with_stored(live, self._open_destination)
+                self._handlers = self._watch(with_stored) if self._watch else with_stored
             return self._handlers
 
     @property
@@ -200,21 +206,63 @@ class _Parts:
         """Give a destination by name.
 
         Raises:
-            LookupFailed: CAT008, there is none.
+            LookupFailed: CAT008, there is none; CAT005, a secret of its CONFIG is missing.
+            SyncError: SNC006, what it needs is not installed.
         """
+        return self._open_destination(name)
+
+    def _open_destination(self, name: str) -> RelationalDestination:
         folded = name.lower()
         with self._making:
-            if folded not in self._destinations:
-                if folded != LOCAL_DESTINATION:
-                    raise LookupFailed(
-                        "CAT008", f"there is no destination `{name}`", allowed=(LOCAL_DESTINATION,)
-                    )
-                from moltler.sync.destinations.duckdb.destination import open_duckdb
+            if folded == LOCAL_DESTINATION:
+                key = LOCAL_DESTINATION
+            else:
+                target = self._resolved_destination(name)
+                # A changed one, or one whose secret changed, is another one.
+                key = f"{folded} {target.connector.version} {target.credential_version}"
+            if key not in self._destinations:
+                if folded == LOCAL_DESTINATION:
+                    from moltler.sync.destinations.duckdb.destination import open_duckdb
 
-                self._destinations[folded] = open_duckdb(
-                    self.home / "data.duckdb", LOCAL_DESTINATION, self.clock, is_home=True
-                )
-            return self._destinations[folded]
+                    self._destinations[key] = open_duckdb(
+                        self.home / "data.duckdb", LOCAL_DESTINATION, self.clock, is_home=True
+                    )
+                else:
+                    self._destinations[key] = _opened(self._resolved_destination(name), self.clock)
+            return self._destinations[key]
+
+    def _resolved_destination(self, name: str) -> ResolvedConnector:
+        found = destination(self.catalog.load(), name)
+        return resolve(
+            found,
+            destination_type(found),
+            0,
+            lookup=lambda secret: lookup_secret(secret, self.environ, self.secrets),
+            environ=self.environ,
+        )
+
+    def synced(self, destination: str) -> ConnectorType:
+        """Give the synced tables of a destination as if they were entities."""
+        return self.stored_type(destination, self.destination(destination))
+
+    def stored_type(self, name: str, tables: SyncedTables) -> ConnectorType:
+        """Give synced tables as if they were entities."""
+        from moltler.sync.reading import stored_type
+
+        return stored_type(name, tables.tables())
+
+    def with_stored(self, handlers: Handlers, give: Callable[[str], Destination]) -> Handlers:
+        """Give handlers that also answer scans of destinations.
+
+        Args:
+            handlers: Below them.
+            give: Gives a destination by name, as this class opens them.
+        """
+        from moltler.sync.reading import StoredHandlers
+
+        return StoredHandlers(
+            handlers, lambda name: cast("RelationalDestination", give(name)).store
+        )
 
     def scratch_destination(self, path: Path, clock: Clock) -> Destination:
         """Give a destination in a file that is about to go."""
@@ -268,6 +316,10 @@ class _Parts:
             self._loop.run(transport.close())
         self._registries.clear()
         self._loop.close()
+        with self._making:
+            destinations, self._destinations = self._destinations, {}
+        for each in destinations.values():
+            each.close()
         if self._engine is not None:
             self._engine.close()
         try:
@@ -341,3 +393,29 @@ class _Parts:
             budget=self.budget,
             contacts=self.contacts,
         )
+
+
+def _opened(target: ResolvedConnector, clock: Clock) -> RelationalDestination:
+    """Open a destination whose CONFIG is resolved.
+
+    Raises:
+        SyncError: SNC006, what it needs is not installed.
+    """
+    config = {k: str(v) for k, v in target.config.items() if v is not None}
+    if target.type.name == "duckdb":
+        from moltler.sync.destinations.duckdb.destination import open_duckdb
+
+        return open_duckdb(Path(config["path"]), target.name, clock)
+    try:
+        from moltler.sync.destinations.postgres.destination import open_postgres
+        from moltler.sync.destinations.postgres.store import PostgresAddress
+    except ImportError as error:
+        raise SyncError(
+            "SNC006",
+            f"destination `{target.name}` is a PostgreSQL database, and its driver is missing",
+            hint="this needs `moltler[postgres]`: pip install 'moltler[postgres]'",
+        ) from error
+    schema = config.pop("schema", "public")
+    names = {"url": "conninfo", "database": "dbname"}
+    parameters = {names.get(k, k): v for k, v in config.items()}
+    return open_postgres(PostgresAddress(parameters, schema, target.secrets), target.name)

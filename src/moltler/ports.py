@@ -296,7 +296,15 @@ class Writer(Protocol):
         ...
 
 
-class Destination(Protocol):
+class SyncedTables(Protocol):
+    """The tables of a destination, for SELECT; reading is the destination's own affair."""
+
+    def tables(self) -> tuple[SyncedTable, ...]:
+        """Give the synced tables by name."""
+        ...
+
+
+class Destination(SyncedTables, Protocol):
     """A store that syncs write to; safe for threads."""
 
     @property
@@ -331,12 +339,4 @@ class Destination(Protocol):
 
     def close(self) -> None:
         """Release what is open; may be repeated."""
-        ...
-
-
-class SyncedTables(Protocol):
-    """The tables of a destination, for SELECT; reading is the destination's own affair."""
-
-    def tables(self) -> tuple[SyncedTable, ...]:
-        """Give the synced tables by name."""
         ...

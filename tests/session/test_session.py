@@ -203,7 +203,7 @@ def test_opening_and_reading_an_empty_home_writes_nothing(home: Path) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "CREATE DESTINATION d TYPE 'duckdb'",
+        'CREATE DESTINATION d TYPE \'parquet\' CONFIG {"path": "rows"}',
     ],
 )
 def test_statements_of_later_versions_say_so(shop: moltler.Session, statement: str) -> None:

@@ -303,7 +303,7 @@ def test_a_connector_whose_type_lost_its_revision_says_so(catalog: Catalog) -> N
 
 
 def test_the_local_destination_is_always_there() -> None:
-    table = show_destinations("/home/me/.moltler/data.duckdb")
+    table = show_destinations(Catalog(), "/home/me/.moltler/data.duckdb")
     assert names(table) == "name type config syncs"
     assert table.rows == (("local", "duckdb", {"path": "/home/me/.moltler/data.duckdb"}, 0),)
 

@@ -32,6 +32,7 @@ from moltler.flow.sync import (
     Scope,
     StoredColumn,
     Swap,
+    SyncedTable,
     SyncState,
     TargetInfo,
     Unfit,
@@ -136,6 +137,10 @@ class MemoryDestination:
     def writer(self, table: str) -> MemoryWriter:
         """Give the writer of a table."""
         return MemoryWriter(self, table.lower())
+
+    def tables(self) -> tuple[SyncedTable, ...]:
+        """Give nothing: its rows are looked at by tests only."""
+        return ()
 
     def note(self, record: RunRecord) -> None:
         """Write a run."""

@@ -31,6 +31,15 @@ class FixedTables:
         """The instances."""
         return self._names
 
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """There are none."""
+        return ()
+
+    def stored(self, destination: str) -> ConnectorType:
+        """Give nothing: there are no destinations."""
+        raise error_class("CAT008")("CAT008", f"there is no destination `{destination}`")
+
     def type_of(self, connector: str) -> ConnectorType:
         """Give the type of an instance."""
         found = self._types.get(connector.lower())

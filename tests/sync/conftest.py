@@ -1,4 +1,4 @@
-"""Syncs into memory."""
+"""Syncs into memory, and a server for those that go further."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from moltler.exec.duck import Engine
+from support.postgres import PostgresServer
 from support.syncing import SyncBench
 
 
@@ -16,6 +17,13 @@ def engine() -> Iterator[Engine]:
     engine = Engine()
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests of this process."""
+    with PostgresServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from moltler.catalog.refusals import no_such_action, no_such_entity, not_in_draft, taken
 from moltler.errors import LookupFailed, Problem, Span, near_match
 from moltler.model import (
     RESERVED_INSTANCE_NAMES,
@@ -38,6 +39,8 @@ class Catalog:
     and re-created connector is never taken for the old one by a process that still runs."""
     syncs: Mapping[str, StoredSync] = field(default_factory=dict[str, StoredSync])
     """By `StoredSync.key`."""
+    destinations: Mapping[str, Connector] = field(default_factory=dict[str, Connector])
+    """Configured like connectors, of the types in `catalog.destinations`; without `local`."""
 
     # ── look-up ──────────────────────────────────────────────────────────────────────────────
 
@@ -314,7 +317,7 @@ class Catalog:
         if existing is None:
             if if_exists:
                 return self
-            raise _not_in_draft(
+            raise not_in_draft(
                 "entity", f"{entry.name}.{name}", tuple(e.name for e in draft.entities), span
             )
         entities = tuple(e for e in draft.entities if e is not existing)
@@ -340,7 +343,7 @@ class Catalog:
         if existing is None:
             if if_exists:
                 return self
-            raise _not_in_draft(
+            raise not_in_draft(
                 "action",
                 f"{entry.name}.{path}",
                 tuple(a.path for a in entry.draft.actions),
@@ -423,10 +426,10 @@ class Catalog:
                 hint="CREATE CONNECTOR reads that word as something else; choose another name",
                 span=span,
             )
-        elif connector.name.lower() == LOCAL_DESTINATION:
+        elif connector.name.lower() in {LOCAL_DESTINATION, *self.destinations}:
             raise LookupFailed(
                 "CAT003",
-                f"the destination `{LOCAL_DESTINATION}` has that name already",
+                f"a destination is called `{connector.name}` already",
                 hint="choose another name for the connector",
                 span=span,
             )
@@ -488,60 +491,4 @@ def _revised(
         provenance=provenance,
         tests=tests,
         previous=None if before is None else Revision(before, entry.provenance, entry.tests),
-    )
-
-
-def taken(what: str, span: Span | None) -> LookupFailed:
-    """Give the error CAT003 for something that exists already."""
-    return LookupFailed(
-        "CAT003",
-        f"{what} exists already",
-        hint="use CREATE OR REPLACE to change it, or IF NOT EXISTS to keep it",
-        span=span,
-    )
-
-
-def no_such_entity(
-    owner: Connector, definition: ConnectorType, name: str, span: Span | None = None
-) -> Problem:
-    """Give the problem CAT002 for an entity of a connector."""
-    names = tuple(e.name for e in definition.entities)
-    near = near_match(name, names)
-    return Problem(
-        "CAT002",
-        f"connector `{owner.name}` has no entity `{definition.name}.{name}`",
-        f"did you mean `{owner.name}.{near}`?" if near else None,
-        span,
-        names,
-    )
-
-
-def no_such_action(
-    owner: Connector, definition: ConnectorType, path: str, span: Span | None = None
-) -> Problem:
-    """Give the problem CAT002 for an action of a connector."""
-    paths = tuple(a.path for a in definition.actions)
-    near = near_match(path, paths)
-    hint = f"did you mean `{owner.name}.{near}`?" if near else None
-    if hint is None:
-        hint = f"define it with CREATE CONNECTOR ACTION '{definition.name}.{path}'"
-    return Problem(
-        "CAT002",
-        f"connector `{owner.name}` has no action `{definition.name}.{path}`",
-        hint,
-        span,
-        paths,
-    )
-
-
-def _not_in_draft(
-    kind: str, name: str, candidates: tuple[str, ...], span: Span | None
-) -> LookupFailed:
-    near = near_match(name.partition(".")[2], candidates)
-    return LookupFailed(
-        "CAT002",
-        f"no {kind} `{name}`",
-        hint=f"did you mean '{name.partition('.')[0]}.{near}'?" if near else None,
-        span=span,
-        allowed=candidates,
     )

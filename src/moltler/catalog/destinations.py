@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from moltler.catalog.catalog import LOCAL_DESTINATION, Catalog, taken
+from moltler.catalog.catalog import LOCAL_DESTINATION, Catalog
 from moltler.catalog.config import Evaluate, NewConnector, ReadEnv, build_connector
 from moltler.catalog.references import Reference, split_references
+from moltler.catalog.refusals import taken
 from moltler.errors import LookupFailed, MoltlerError, PlanError, Problem, Span, near_match
 from moltler.lang import ast
 from moltler.model import Connector, ConnectorType
@@ -40,7 +41,10 @@ _PARTS = ("host", "port", "database", "user", "password")
 
 def destination_type(connector: Connector) -> ConnectorType:
     """Give the type of an existing destination, with what is secret in its CONFIG."""
-    return _TYPES[connector.type_name]
+    type_ = _TYPES[connector.type_name]
+    url = connector.config.get("url")
+    is_open = isinstance(url, str) and all(isinstance(p, str) for p in split_references(url))
+    return _with_open_address(type_) if is_open else type_
 
 
 def find_destination(catalog: Catalog, name: str) -> Connector | None:
@@ -197,10 +201,14 @@ def _type_of(statement: ast.CreateDestination) -> ConnectorType:
         )
     type_ = _TYPES[name]
     if name == "postgres" and _is_open_address(statement.config):
-        # Without a password it may be looked at.
-        fields = (replace(p, secret=False) if p.name == "url" else p for p in type_.config_schema)
-        return replace(type_, config_schema=Schema(tuple(fields)))
+        return _with_open_address(type_)
     return type_
+
+
+def _with_open_address(type_: ConnectorType) -> ConnectorType:
+    """Give the type for an address without a password, which may be looked at."""
+    fields = (replace(p, secret=False) if p.name == "url" else p for p in type_.config_schema)
+    return replace(type_, config_schema=Schema(tuple(fields)))
 
 
 def _is_open_address(config: ast.Document | None) -> bool:

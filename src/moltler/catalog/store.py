@@ -39,6 +39,7 @@ _MIGRATIONS: Sequence[Migration] = (
         "INSERT INTO counter VALUES ('serial', 0)",
     ),
     ("CREATE TABLE sync (name TEXT PRIMARY KEY, body BLOB NOT NULL, sum INTEGER NOT NULL)",),
+    ("CREATE TABLE destination (name TEXT PRIMARY KEY, body BLOB NOT NULL, sum INTEGER NOT NULL)",),
 )
 
 
@@ -169,11 +170,18 @@ class CatalogFile:
                 name: decode_sync(_checked(body, total))
                 for name, body, total in connection.execute("SELECT name, body, sum FROM sync")
             }
+            destinations = {
+                name: decode_connector(_checked(body, total))
+                for name, body, total in connection.execute(
+                    "SELECT name, body, sum FROM destination"
+                )
+            }
             row = connection.execute("SELECT value FROM counter WHERE name = 'serial'").fetchone()
             serial = int(row[0])
         except (BadRecord, TypeError, ValueError) as error:
             raise damaged(self.path) from error
-        return _Known(Catalog(types, connectors, serial, syncs), _data_version(connection))
+        catalog = Catalog(types, connectors, serial, syncs, destinations)
+        return _Known(catalog, _data_version(connection))
 
 
 def _data_version(connection: sqlite3.Connection) -> int:
@@ -192,6 +200,9 @@ def _write(connection: sqlite3.Connection, before: Catalog, after: Catalog) -> N
     _write_rows(connection, "type", before.types, after.types, encode_type)
     _write_rows(connection, "connector", before.connectors, after.connectors, encode_connector)
     _write_rows(connection, "sync", before.syncs, after.syncs, encode_sync)
+    _write_rows(
+        connection, "destination", before.destinations, after.destinations, encode_connector
+    )
     connection.execute("UPDATE counter SET value = ? WHERE name = 'serial'", (after.serial,))
 
 

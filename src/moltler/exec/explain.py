@@ -98,7 +98,8 @@ def _scan(
 ) -> Iterator[Row]:
     name, options = request.scan, options_of(target, request)
     handler = f"{target.type.name}.{request.entity.name}"
-    yield name, "handler", handler, f"revision {target.revision}, instance {target.name}"
+    whose = f"revision {target.revision}, instance {target.name}"
+    yield name, "handler", handler, whose if target.revision else "a synced table: no handler runs"
     yield name, "filters", filters_of(request), None
     yield name, "where", options.get("where"), None
     yield name, "order_by", options.get("order_by"), None

@@ -23,6 +23,19 @@ class Tables(Protocol):
         """The instances, as spelled in the catalog."""
         ...
 
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The destinations, as spelled in the catalog; they share no name with an instance."""
+        ...
+
+    def stored(self, destination: str) -> ConnectorType:
+        """Give the synced tables of a destination as if they were the entities of a type.
+
+        Raises:
+            MoltlerError: CAT009, SNC006 or SNC007, it cannot be read.
+        """
+        ...
+
     def type_of(self, connector: str) -> ConnectorType:
         """Give the registered type of an instance, whose name is compared ignoring case.
 

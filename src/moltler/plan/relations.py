@@ -228,12 +228,11 @@ class Relations:
         )
 
     def _entity(self, connector: str, name: str, span: Span) -> tuple[str, Entity]:
-        if connector.lower() == _LOCAL and self._spelled(connector) not in self.tables.names:
-            raise error(
-                "CAT002", f"there is no table `{name}` in destination `{_LOCAL}`", span,
-                hint="a table of a connector is written connector.entity",
-                allowed=(),
-            )  # fmt: skip
+        lowered = connector.lower()
+        if lowered not in {n.lower() for n in self.tables.names}:
+            for destination in self.tables.destinations:
+                if destination.lower() == lowered:
+                    return self._stored(destination, name, span)
         type_ = self._type(connector, span)
         entity = type_.entity(name)
         if entity is None:
@@ -244,6 +243,26 @@ class Relations:
                 hint=f"did you mean `{connector}.{near}`?" if near else None, allowed=names,
             )  # fmt: skip
         return self._spelled(connector), entity
+
+    def _stored(self, destination: str, name: str, span: Span) -> tuple[str, Entity]:
+        tables = self._tables_of(destination, span)
+        entity = tables.entity(name)
+        if entity is None:
+            names = _shown(tables)
+            near = near_match(name, names)
+            raise error(
+                "CAT002", f"there is no table `{name}` in destination `{destination}`", span,
+                hint=f'did you mean {destination}."{near}"?' if near
+                else "SYNC CONNECTOR makes tables; one of a connector is written connector.entity",
+                allowed=names,
+            )  # fmt: skip
+        return destination, entity
+
+    def _tables_of(self, destination: str, span: Span) -> ConnectorType:
+        try:
+            return self.tables.stored(destination)
+        except MoltlerError as failure:
+            raise failure.at(span) from None
 
     def _type(self, connector: str, span: Span) -> ConnectorType:
         try:
@@ -257,13 +276,25 @@ class Relations:
 
     def _sole_entity(self, name: str, span: Span) -> tuple[str, Entity]:
         names = self.tables.names
+        local: tuple[str, ...] = ()
+        if _LOCAL in self.tables.destinations:
+            stored = self._tables_of(_LOCAL, span)
+            found = stored.entity(name)
+            if found is not None:
+                return _LOCAL, found
+            local = _shown(stored)
         if name.lower() not in {n.lower() for n in names}:
-            near = near_match(name, names)
+            near = near_match(name, (*local, *names))
+            hint = "a table is written connector.entity"
+            if near is not None:
+                hint = (
+                    f'did you mean "{near}"?'
+                    if near in local
+                    else (f"did you mean an entity of `{near}`?")
+                )
             raise error(
-                "CAT002", f"there is no table `{name}`", span,
-                hint=f"did you mean an entity of `{near}`?" if near
-                else "a table is written connector.entity", allowed=names,
-            )  # fmt: skip
+                "CAT002", f"there is no table `{name}`", span, hint=hint, allowed=(*local, *names)
+            )
         entities = self._type(name, span).entities
         if len(entities) != 1:
             raise error(
@@ -272,3 +303,8 @@ class Relations:
                 allowed=tuple(f"{name}.{e.name}" for e in entities),
             )  # fmt: skip
         return self._spelled(name), entities[0]
+
+
+def _shown(tables: ConnectorType) -> tuple[str, ...]:
+    """Give the tables that a message lists: each once."""
+    return tuple(e.name for e in tables.entities if not e.name.endswith("__all"))

@@ -17,6 +17,12 @@ from moltler.catalog.config import (
     fits,
     missing_secrets,
 )
+from moltler.catalog.destinations import (
+    add_destination,
+    build_destination,
+    drop_destination,
+    find_destination,
+)
 from moltler.errors import DefinitionError, LookupFailed, MoltlerError, Problem, Span
 from moltler.flow.result import Done
 from moltler.flow.scan import Warning
@@ -30,6 +36,7 @@ Evaluate = Callable[[ast.Expr], object]
 Definition = (
     ast.CreateType | ast.CreateEntity | ast.CreateAction | ast.RegisterType | ast.DropDefinition
 )
+Place = ast.CreateDestination | ast.DropDestination
 Instance = ast.CreateConnector | ast.AlterConnector | ast.SetEnabled | ast.DropConnector
 
 
@@ -82,6 +89,24 @@ class Definer:
                 )
             case ast.DropConnector():
                 return self._drop_connector(statement)
+
+    def deliver_to(self, statement: Place, evaluate: Evaluate) -> Done:
+        """Run a statement about a destination."""
+        match statement:
+            case ast.CreateDestination():
+                return self._create_destination(statement, evaluate)
+            case ast.DropDestination():
+                old = find_destination(self.catalog.load(), statement.name)
+                done = self._change(
+                    statement,
+                    lambda c: drop_destination(
+                        c, statement.name, if_exists=statement.if_exists, span=statement.span
+                    ),
+                    "there was none",
+                )
+                if old is not None:
+                    self._remove(automatic_secrets(old))
+                return done
 
     # ── types ────────────────────────────────────────────────────────────────────────────────
 
@@ -204,6 +229,26 @@ class Definer:
                 or_replace=statement.or_replace,
                 if_not_exists=statement.if_not_exists,
                 span=statement.name_span,
+            ),
+            old if statement.or_replace else None,
+        )
+
+    def _create_destination(self, statement: ast.CreateDestination, evaluate: Evaluate) -> Done:
+        old = find_destination(self.catalog.load(), statement.name)
+        if old is not None and statement.if_not_exists and not statement.or_replace:
+            return self._done(statement, "it exists already")
+        new = build_destination(
+            statement, evaluate=evaluate, read_env=self.environ.get, folder=Path.cwd()
+        )
+        return self._save(
+            statement,
+            new,
+            lambda c: add_destination(
+                c,
+                new.connector,
+                or_replace=statement.or_replace,
+                if_not_exists=statement.if_not_exists,
+                span=statement.span,
             ),
             old if statement.or_replace else None,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from moltler.catalog.catalog import Catalog
+from moltler.catalog.destinations import destination_names
 from moltler.errors import PlanError
 from moltler.exec.evaluate import MockCalls
 from moltler.exec.scope import Scope
@@ -124,11 +125,23 @@ class CatalogTables:
     """What may stand in FROM (`plan.bind.Tables`)."""
 
     catalog: Catalog
+    synced: Callable[[str], ConnectorType] | None = None
+    """Gives the synced tables of a destination; without it there are none."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The instances, as spelled."""
         return tuple(c.name for c in self.catalog.connectors.values())
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The destinations, as spelled."""
+        return destination_names(self.catalog) if self.synced is not None else ()
+
+    def stored(self, destination: str) -> ConnectorType:
+        """Give the synced tables of a destination as if they were entities."""
+        assert self.synced is not None  # noqa: S101 - there are destinations
+        return self.synced(destination)
 
     def type_of(self, connector: str) -> ConnectorType:
         """Give the registered type of an instance that may be called."""

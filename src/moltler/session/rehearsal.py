@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from moltler.catalog.catalog import LOCAL_DESTINATION
+from moltler.catalog.destinations import destination
 from moltler.errors import MoltlerError
 from moltler.exec.evaluate import evaluate
 from moltler.exec.scope import Scope
@@ -19,7 +21,6 @@ from moltler.session.environment import (
 )
 from moltler.session.names import statement_name
 from moltler.session.services import ScratchCatalog, Services
-from moltler.session.statements import LATER, not_supported
 
 _COLUMNS = (
     Column("line", "integer"),
@@ -83,8 +84,10 @@ class _Rehearsal:
                 catalog.action(statement.call.path[0], path, statement.call.path_span)
                 self.has_run = self.has_run and statement.into is None
                 return f"run the action {path}"
-            case _ if isinstance(statement, LATER):
-                raise not_supported(statement)
+            case ast.CreateDestination() | ast.DropDestination():
+                environment = self._environment()
+                done = self._definer().deliver_to(statement, lambda e: evaluate(e, environment))
+                return f"change nothing: {done.message}" if done.message else "change the catalog"
             case (
                 ast.Show() | ast.ShowConnector() | ast.ShowType() | ast.ShowTests() | ast.Describe()
             ):
@@ -106,7 +109,7 @@ class _Rehearsal:
     def _select(self, statement: ast.Select | ast.Query) -> str:
         from moltler.plan.planner import plan_query, plan_select
 
-        tables = CatalogTables(self.catalog.load())
+        tables = CatalogTables(self.catalog.load(), self.services.synced)
         variables = SqlVariables(self.scope, self._values())
         now = self.services.clock.now()
         try:
@@ -134,6 +137,8 @@ class _Rehearsal:
             names = [f"{statement.connector}.{statement.entity}"]
         target = statement.target
         place = f"{target.destination}.{target.table}" if target.destination else target.table
+        if (name := target.destination or LOCAL_DESTINATION).lower() != LOCAL_DESTINATION:
+            destination(catalog, name, statement.span)
         return f"copy {', '.join(names)} to {place}"
 
     def _definer(self) -> Definer:

@@ -11,6 +11,7 @@ from moltler.catalog.journal import ActionRecord, LastCall
 from moltler.flow.budget import Standing
 from moltler.flow.contact import Contact
 from moltler.flow.sync import RunRecord
+from moltler.model import ConnectorType
 from moltler.ports import ActionLog, Clock, Destination, Handlers, SecretStore
 from moltler.secret import Secret
 from moltler.vault.store import SecretRow
@@ -172,6 +173,15 @@ class Services(Protocol):
 
         Raises:
             LookupFailed: CAT008, there is none.
+        """
+        ...
+
+    def synced(self, destination: str) -> ConnectorType:
+        """Give the synced tables of a destination as if they were entities.
+
+        Raises:
+            LookupFailed: CAT008, there is no such destination; CAT009.
+            SyncError: SNC006, SNC007.
         """
         ...
 

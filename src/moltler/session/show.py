@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from moltler.catalog.catalog import LOCAL_DESTINATION, Catalog, no_such_action, no_such_entity
+from moltler.catalog.catalog import LOCAL_DESTINATION, Catalog
+from moltler.catalog.destinations import destination_type
 from moltler.catalog.journal import ActionRecord, LastCall
 from moltler.catalog.references import Reference, automatic_secrets, split_references
+from moltler.catalog.refusals import no_such_action, no_such_entity
 from moltler.catalog.values import shown, timestamp_text
 from moltler.errors import MoltlerError, Span
 from moltler.flow.predicate import OPERATORS
@@ -244,9 +247,22 @@ def describe(catalog: Catalog, path: tuple[str, ...], span: Span | None = None) 
 # ── what has no definitions yet ──────────────────────────────────────────────────────────────
 
 
-def show_destinations(path: str) -> Table:
-    """List the destinations; `path` is the file of the local one."""
-    return Table(_DESTINATIONS, ((LOCAL_DESTINATION, "duckdb", {"path": path}, 0),))
+def show_destinations(catalog: Catalog, path: str) -> Table:
+    """List the destinations with the number of their syncs; `path` is the local one's file."""
+    counts = Counter(s.destination.lower() for s in catalog.syncs.values())
+    rows: list[tuple[object, ...]] = [
+        (LOCAL_DESTINATION, "duckdb", {"path": path}, counts[LOCAL_DESTINATION])
+    ]
+    for name, found in sorted(catalog.destinations.items()):
+        schema, hidden = destination_type(found).config_schema, automatic_secrets(found)
+        given = (*found.config, *found.env)
+        config = {
+            p.name: _masked(found, found.config.get(p.name), p, p.name, hidden)
+            for p in schema
+            if p.name in given
+        }
+        rows.append((found.name, found.type_name, config, counts[name]))
+    return Table(_DESTINATIONS, tuple(rows))
 
 
 def show_packages(catalog: Catalog) -> Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from moltler.catalog.arguments import GivenArgument, bind_arguments
 from moltler.catalog.catalog import Catalog
+from moltler.catalog.destinations import destination_names
 from moltler.catalog.resolve import resolve
 from moltler.errors import MoltlerError, PlanError
 from moltler.exec.evaluate import Environment, evaluate
@@ -35,9 +36,6 @@ from moltler.vault.lookup import lookup_secret
 if TYPE_CHECKING:
     from moltler.exec.run import SelectRows
     from moltler.session.syncing import Syncer
-
-LATER = ast.CreateDestination | ast.DropDestination
-"""Statements of the language that this version reads and formats, and does not run yet."""
 
 Delivery = ast.Package | ast.Publish | ast.Install | ast.Upgrade | ast.PackageAdmin
 TestStatement = ast.TestDefinition | ast.RunTest | ast.RunTests
@@ -129,6 +127,9 @@ class StatementRunner:
             ):
                 environment = self.environment(scope)
                 return self.definer.configure(statement, lambda e: evaluate(e, environment))
+            case ast.CreateDestination() | ast.DropDestination():
+                environment = self.environment(scope)
+                return self.definer.deliver_to(statement, lambda e: evaluate(e, environment))
             case ast.TestConnector():
                 return self._test(statement)
             case ast.ClearCache():
@@ -163,8 +164,6 @@ class StatementRunner:
                     raise not_supported(statement, f"{statement_name(statement)[0]} in a test")
                 return self.deliver(statement, self.environment(scope))
             case _:
-                if isinstance(statement, LATER):
-                    raise not_supported(statement)
                 # Script statements are `session.script`'s.
                 raise AssertionError(f"{type(statement).__name__} is not a plain statement")
 
@@ -199,7 +198,9 @@ class StatementRunner:
             case "TYPES":
                 return show.show_types(self._catalog())
             case "DESTINATIONS":
-                return show.show_destinations(str(self.services.home / "data.duckdb"))
+                return show.show_destinations(
+                    self._catalog(), str(self.services.home / "data.duckdb")
+                )
             case "SYNCS":
                 from moltler.session.sync_listing import show_syncs
 
@@ -256,7 +257,7 @@ class StatementRunner:
         from moltler.plan.planner import plan_query, plan_select
         from moltler.plan.roomy import with_room
 
-        tables = CatalogTables(self._catalog())
+        tables = CatalogTables(self._catalog(), self.services.synced)
         variables = SqlVariables(scope, self.values)
         now = self.services.clock.now()
 
@@ -317,7 +318,8 @@ class StatementRunner:
     def _note_scans(self, plan: QueryPlan) -> Callable[[BaseException | None], None]:
         """Take notice of scans that begin, and give what takes notice of their end."""
         self.note_scans(self._catalog(), plan)
-        names = tuple(dict.fromkeys(r.connector for r in plan.scans))
+        found = dict.fromkeys(r.connector for r in plan.scans)
+        names = tuple(n for n in found if self._catalog().find_connector(n) is not None)
 
         def note(error: BaseException | None) -> None:
             for name in names:
@@ -341,6 +343,10 @@ class StatementRunner:
             LookupFailed: CAT001, CAT004 to CAT007.
         """
         services = self.services
+        if catalog.find_connector(name) is None and name in destination_names(catalog):
+            from moltler.sync.reading import stored_target
+
+            return stored_target(name)
         connector, type_, revision = catalog.usable(name)
         return resolve(
             connector,

@@ -263,7 +263,10 @@ class _TestDoor(StatementRunner):
     def note_scans(self, catalog: Catalog, plan: QueryPlan) -> None:
         """Note the entities that are read."""
         for request in plan.scans:
-            type_name = catalog.connector(request.connector).type_name
+            connector = catalog.find_connector(request.connector)
+            if connector is None:
+                continue  # a synced table
+            type_name = connector.type_name
             self.world.entities.add(f"{type_name}.{request.entity.name}")
 
     def note_action(self, target: ResolvedConnector, path: str) -> None:

@@ -53,11 +53,10 @@ def stored_type(destination: str, tables: Sequence[SyncedTable]) -> ConnectorTyp
     return ConnectorType(TYPE_PREFIX + destination, entities=tuple(entities))
 
 
-def stored_target(destination: str, tables: Sequence[SyncedTable]) -> ResolvedConnector:
+def stored_target(destination: str) -> ResolvedConnector:
     """Give a destination as what a scan is made over."""
-    type_ = stored_type(destination, tables)
-    connector = Connector(destination, type_.name)
-    return ResolvedConnector(connector, type_, 0, {}, (), "")
+    type_ = stored_type(destination, ())
+    return ResolvedConnector(Connector(destination, type_.name), type_, 0, {}, (), "")
 
 
 def _entity(name: str, columns: Sequence[StoredColumn]) -> Entity:

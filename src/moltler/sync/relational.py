@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from moltler.errors import LookupFailed, SyncError
 from moltler.flow.sync import (
-    MOST_EXACT,
     QUARANTINE,
     Batch,
     Claim,
@@ -20,13 +19,11 @@ from moltler.flow.sync import (
     RolledBack,
     RunRecord,
     Scope,
-    StoredColumn,
     Swap,
     SyncedTable,
     SyncState,
     TargetInfo,
 )
-from moltler.schema import DataType
 from moltler.sync.guard import check_shrink
 from moltler.sync.layout import (
     BATCHES,
@@ -34,12 +31,11 @@ from moltler.sync.layout import (
     SCOPES,
     check_columns,
     check_target,
-    quoted,
-    storage_of,
 )
 from moltler.sync.merging import Sweep
 from moltler.sync.own_tables import Generation, OwnTables, Target, lost
 from moltler.sync.records import decode_receipt, decode_record, encode_receipt
+from moltler.sync.reshaping import evolve_rows
 from moltler.sync.sql import Sql, Store
 from moltler.sync.staging import merge_rows, stage_keys
 from moltler.sync.wire import decode_state, encode_state
@@ -115,7 +111,7 @@ class RelationalWriter:
             if known:
                 return decode_receipt(known[0][0])
             target, generation = self._place(own, batch, lease)
-            target, generation = _evolve(own, target, generation, batch.columns)
+            target, generation = evolve_rows(own, target, generation, batch.columns)
             rows = target.rows_of(generation.number)
             merged = merge_rows(sql, rows, generation.columns, batch)
             swept, revived = self._sweep(sql, rows, generation, batch)
@@ -159,7 +155,7 @@ class RelationalWriter:
             elif made.role != "made" or made.scope != lease.scope.base.key:
                 raise lost(lease.scope)
             else:
-                target, _ = _evolve(own, target, replace(made, key=swap.key), swap.columns)
+                target, _ = evolve_rows(own, target, replace(made, key=swap.key), swap.columns)
             made = target.numbered(swap.generation)
             assert made is not None  # noqa: S101 - added or found above
             before = target.find("visible")
@@ -450,54 +446,3 @@ def _info(own: OwnTables, target: Target) -> TargetInfo:
 def _made(number: int, lease: Lease, request: Batch | Swap) -> Generation:
     base = lease.scope.base
     return Generation(number, "made", base.key, base.label, request.columns, request.key)
-
-
-def _evolve(
-    own: OwnTables, target: Target, generation: Generation, wanted: Sequence[StoredColumn]
-) -> tuple[Target, Generation]:
-    """Bring the columns of a generation to what a batch needs; columns never go."""
-    sql, rows = own.sql, target.rows_of(generation.number)
-    stored = {c.name.lower(): c for c in generation.columns}
-    columns: list[StoredColumn] = []
-    is_hidden = generation.role == "visible" and any(_is_widened(stored, c) for c in wanted)
-    if is_hidden:
-        own.hide(target)
-    for column in wanted:
-        old = stored.pop(column.name.lower(), None)
-        if old is None:
-            sql.add_column(rows, quoted(column.name), storage_of(column.type))
-            columns.append(column)
-            continue
-        columns.append(replace(old, type=_widened(sql, rows, old, column.type)))
-    columns += stored.values()
-    changed = replace(generation, columns=tuple(columns))
-    if not is_hidden and changed == target.numbered(generation.number):
-        return target, generation
-    target = own.save_generation(target, changed)
-    if generation.role == "visible":
-        own.show(target)
-    return target, changed
-
-
-def _is_widened(stored: Mapping[str, StoredColumn], column: StoredColumn) -> bool:
-    old = stored.get(column.name.lower())
-    return old is not None and storage_of(old.type) != storage_of(column.type)
-
-
-def _widened(sql: Sql, rows: str, column: StoredColumn, wanted: DataType) -> DataType:
-    """Change a column, and give its type afterwards."""
-    old, new = storage_of(column.type), storage_of(wanted)
-    if old == new:
-        return wanted
-    name = quoted(column.name)
-    if old == "string" and new != "json":
-        # It became a text because its numbers had no exact form, and stays one.
-        return column.type
-    if old == "integer" and new == "number":
-        inexact = (
-            f"SELECT count(*) FROM {rows} WHERE {name} > {MOST_EXACT} OR {name} < -{MOST_EXACT}"
-        )
-        if sql.number(inexact):
-            wanted, new = DataType("string"), "string"
-    sql.widen(rows, name, old, new)
-    return wanted

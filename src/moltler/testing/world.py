@@ -21,9 +21,9 @@ from moltler.exec.retry import RetryingHandlers, RetryPolicy, sleep
 from moltler.exec.scope import Scope
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.sync import RunRecord
-from moltler.model import Handler
+from moltler.model import ConnectorType, Handler
 from moltler.net.contacts import Contacts
-from moltler.ports import Clock, Destination, Handlers, SecretStore, Transport
+from moltler.ports import Clock, Destination, Handlers, SecretStore, SyncedTables, Transport
 from moltler.sandbox.coverage import Lines
 from moltler.secret import Secret, redact
 from moltler.testing.clock import TestClock
@@ -94,6 +94,14 @@ class Host(Protocol):
 
     def scratch_destination(self, path: Path, clock: Clock) -> Destination:
         """Give a destination in a file that is about to go."""
+        ...
+
+    def stored_type(self, name: str, tables: SyncedTables) -> ConnectorType:
+        """Give synced tables as if they were entities."""
+        ...
+
+    def with_stored(self, handlers: Handlers, give: Callable[[str], Destination]) -> Handlers:
+        """Give handlers that also answer scans of destinations."""
         ...
 
     def open_room(self, open_transport: OpenTransport, *, covers: bool = False) -> Room:
@@ -193,7 +201,8 @@ class World:
         # Where the answers are made up or recorded, nobody needs to wait for them.
         is_instant = mock.is_mocked or (still is not None and still.is_instant)
         policy = RetryPolicy(self.clock, self._skip if is_instant else sleep)
-        self.handlers: Handlers = self.cache.over(RetryingHandlers(self.room, policy))
+        live = self.cache.over(RetryingHandlers(self.room, policy))
+        self.handlers: Handlers = host.with_stored(live, self.destination)
         """The JavaScript of the test's connectors, with retries and a cache of its own."""
         self._destination: Destination | None = None
         self._folder: TemporaryDirectory[str] | None = None
@@ -234,6 +243,12 @@ class World:
             path = Path(self._folder.name, "data.duckdb")
             self._destination = self._host.scratch_destination(path, self.clock)
         return self._destination
+
+    def synced(self, destination: str) -> ConnectorType:
+        """Give the synced tables of the test as if they were entities."""
+        if self._destination is None and destination.lower() == LOCAL_DESTINATION:
+            return ConnectorType(destination)
+        return self._host.stored_type(destination, self.destination(destination))
 
     def watch_sync(self, record: RunRecord) -> None:
         """Take no notice: tests are watched as a whole."""
@@ -354,7 +369,7 @@ class _TestCatalog:
             name: replace(entry, registered=entry.draft, revision=entry.revision + 1)
             for name, entry in catalog.types.items()
         }
-        self._catalog = replace(catalog, types=types, connectors={})
+        self._catalog = replace(catalog, types=types, connectors={}, syncs={}, destinations={})
 
     def load(self) -> Catalog:
         """Give the catalog as it is now."""

@@ -78,13 +78,6 @@ def duck(duck_path: Path) -> Iterator[Place]:
         each.close()
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """A server for all tests of this process."""
-    with PostgresServer() as server:
-        yield server
-
-
 @pytest.fixture
 def postgres_schema(postgres_server: PostgresServer) -> Iterator[str]:
     """The name of a schema that does not exist yet and is dropped afterwards."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -23,7 +23,7 @@ from sync.destinations.dying import (
 )
 from sync.destinations.making import Run
 
-Seen = tuple[list[tuple[object, ...]], float | None, int]
+Seen = tuple[Sequence[object], float | None, int]
 """Visible rows, watermark, and rows set aside."""
 
 
