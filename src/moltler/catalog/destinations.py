@@ -186,7 +186,7 @@ def _type_of(statement: ast.CreateDestination) -> ConnectorType:
     if name in _LATER:
         raise PlanError(
             "PLN011",
-            f"destinations of type '{name}' are not available in this version",
+            f"CREATE DESTINATION of type '{name}' is not available in this version",
             hint=f"use {' or '.join(repr(t) for t in _TYPES)}",
             span=statement.span,
         )
