@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from moltler.errors import MoltlerError, Source
+from moltler.exec.duck import Engine
 from moltler.flow.scan import QueryPlan
 from moltler.lang import ast
 from moltler.lang.parser import parse
@@ -42,6 +43,13 @@ CONNECTORS = {
         "SELECT id FROM tracker.issues WHERE repo = @v",
         "SELECT id FROM (SELECT * FROM tracker.issues) x WHERE x.repo = 'a'",
         "SELECT r.id FROM tracker.repos r LEFT JOIN tracker.issues i ON i.repo = 'a' AND i.id = 1",
+        "SELECT id FROM tracker.issues WHERE (repo = 'a' AND id = 1) OR (repo = 'a' AND id = 2)",
+        "SELECT id FROM tracker.issues i WHERE i.REPO = 'a' AND id = 1 OR (title = 'x' AND"
+        " repo = 'a') OR ((repo = 'a') AND id = 3 AND title IS NULL)",
+        "SELECT id FROM tracker.issues WHERE repo = 'a' OR (repo = 'a' AND id = 2)",
+        "SELECT id FROM tracker.issues WHERE (repo = @v AND id = 1 OR repo = @v AND id = 2)",
+        "SELECT r.id FROM tracker.repos r LEFT JOIN tracker.issues i"
+        " ON (i.repo = 'a' AND r.id = 1) OR (i.repo = 'a' AND i.id = 2)",
         "SELECT id FROM tracker.events WHERE at >= '2024-01-01'",
         "SELECT id FROM tracker.events WHERE at = '2024-01-01'",
     ],
@@ -66,6 +74,11 @@ def test_a_required_filter_beside_null_is_empty_without_a_call(condition: str) -
         "SELECT id FROM tracker.issues",
         "SELECT id FROM tracker.issues WHERE repo > 'a'",
         "SELECT id FROM tracker.issues WHERE repo = 'a' OR id = 1",
+        "SELECT id FROM tracker.issues WHERE (repo = 'a' AND id = 1) OR (repo = 'b' AND id = 2)",
+        "SELECT id FROM tracker.issues WHERE (repo = 'a' AND id = 1) OR id = 2",
+        "SELECT i.id FROM tracker.issues i, tracker.issues j WHERE j.repo = 'c' AND"
+        " ((i.repo = 'a' AND i.id = 1) OR (j.repo = 'a' AND i.id = 2))",
+        "SELECT id FROM tracker.issues WHERE NOT (repo = 'a' AND id = 1 OR repo = 'a' AND id = 2)",
         "SELECT id FROM tracker.issues WHERE upper(repo) = 'A'",
         "SELECT id FROM tracker.issues WHERE repo IN ('a', NULL)",
         "SELECT id FROM tracker.events WHERE at < '2024-01-01'",
@@ -87,6 +100,26 @@ def test_required_filter_left_join() -> None:
             CONNECTORS,
         )
     assert caught.value.code == "PLN001"
+
+
+@pytest.mark.parametrize(
+    ("condition", "written"),
+    [
+        ("repo = 'a' AND id = 1 OR repo = 'a' AND id = 2", "repo = 'a' AND (id = 1 OR id = 2)"),
+        ("repo = 'a' OR repo = 'a' AND id IS NULL", "repo = 'a'"),
+        ("(id > 1 AND repo = 'a' AND repo = 'a') OR (repo = 'a' AND id < 0)",
+         "repo = 'a' AND (id > 1 AND repo = 'a' OR id < 0)"),
+    ],
+)  # fmt: skip
+def test_what_all_branches_share_keeps_the_same_rows(condition: str, written: str) -> None:
+    """With every combination of values, NULL among them, DuckDB says the same of both."""
+    (scan,) = plan(f"SELECT id FROM tracker.issues WHERE {condition}", CONNECTORS).scans
+    assert scan.filters == {"repo": "a"}
+    values = "(VALUES ('a'), ('b'), (NULL)) AS r(repo), (VALUES (-1), (1), (2), (NULL)) AS i(id)"
+    engine = Engine(threads=1)
+    both = f"(({condition}) IS NOT DISTINCT FROM ({written}))"
+    assert engine.evaluate_constant(f"SELECT bool_and({both}) FROM {values}") is True
+    engine.close()
 
 
 # ── QUERY ────────────────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ from moltler.plan.bind import bind
 from moltler.plan.bound import Bound, Tables, Variables
 from moltler.plan.conjunct import COMPARISONS, Conjunct
 from moltler.plan.constant import Constants, Fold
+from moltler.plan.factoring import factor
 from moltler.plan.joins import plan_feeds
 from moltler.plan.kept import is_about, kept_keys, own_scans
 from moltler.plan.keys import KeysOfScans, keys_read
@@ -48,6 +49,7 @@ def plan_select(
         MoltlerError: SYN, CAT or PLN, with the place in the text.
     """
     bound = bind(read_select(sql), tables, variables, now=now)
+    factor(bound)
     constants = Constants(bound.parameters, fold)
     check_numbers(bound, constants)
     warnings = (*bound.warnings, *_suspicious(bound, constants))
