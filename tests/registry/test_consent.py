@@ -275,9 +275,27 @@ def test_a_signed_package_pins_its_publisher_and_another_key_is_refused(
     assert "is signed with" in other.message
 
     path = tmp_path / "shop.tgz"
+    assert other.hint is not None
+    assert "moltler keys forget shop" in other.hint
     path.write_bytes(simple("shop", "1.0.2").content)
     unsigned = fails(user, f"INSTALL CONNECTOR TYPE 'shop' FROM '{path}'")
     assert (unsigned.code, "is not signed" in unsigned.message) == ("PKG002", True)
+    user.packages.forget("Shop")
+    assert run(user, f"INSTALL CONNECTOR TYPE 'shop' FROM '{path}'")[0]["version"] == "1.0.2"
+    with pytest.raises(moltler.LookupFailed):
+        user.packages.forget("bank")
+
+
+def test_doctor_names_the_registries_and_what_they_hold(
+    user: moltler.Session, registry: Folder, folder: Path
+) -> None:
+    publish(registry, simple("shop", "1.0.0"))
+    checks = {c.name: c for c in user.diagnose()}
+    assert checks["registries"].detail == "team: 1 connector(s)"
+
+    (folder / "v1/index.json").write_text("<html>", encoding="utf-8")
+    broken = {c.name: c for c in user.diagnose()}["registries"]
+    assert (broken.status, "PKG007" in broken.detail) == ("failed", True)
 
 
 def test_a_registry_takes_no_other_key_for_a_known_name(registry: Folder) -> None:

@@ -16,6 +16,7 @@ from moltler.cli.output import Printer
         "moltler keys generate ann > ann.pub     a key to sign with; the public half is printed",
         "moltler keys trust ann.pub              trust what is signed with it",
         "moltler keys list",
+        "moltler keys forget shop                its publisher has a new key, and told you so",
     ),
 )
 def command() -> None:
@@ -61,3 +62,17 @@ def trust(context: click.Context, *, file: str) -> None:
         Printer("json", color=False).show(session.packages.keys())
         return
     click.echo(f"✓ key {key.name} ({key.id}) trusted")
+
+
+@command.command("forget", short_help="Let a type be signed with another key from now on.")
+@click.argument("type_name", metavar="TYPE")
+@click.pass_context
+def forget(context: click.Context, *, type_name: str) -> None:
+    """Forget whose key TYPE was signed with, once its publisher told you of the new one."""
+    open_session(context).packages.forget(type_name)
+    if settings_of(context).json:
+        from moltler.flow.result import Done
+
+        Printer("json", color=False).show(Done("keys forget", type_name, "forgotten"))
+        return
+    click.echo(f"✓ {type_name} may be signed with another key")

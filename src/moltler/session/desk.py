@@ -192,6 +192,26 @@ class PackageDesk:
         self._book.update(change)
         return key
 
+    def forget(self, type_name: str) -> None:
+        """Forget whose key a type was signed with, so that another one may be.
+
+        Raises:
+            LookupFailed: CAT008, no key is remembered for it.
+        """
+
+        def change(book: Book) -> Book:
+            if type_name.lower() not in book.pins:
+                raise LookupFailed(
+                    "CAT008",
+                    f"no key is remembered for `{type_name}`",
+                    hint="one is, once a signed version was installed",
+                    allowed=tuple(sorted(book.pins)),
+                )
+            pins = {n: k for n, k in book.pins.items() if n != type_name.lower()}
+            return msgspec.structs.replace(book, pins=pins)
+
+        self._book.update(change)
+
     def keys(self) -> Table:
         """List the keys: those to sign with, and those that are trusted."""
         own = own_keys(self._services)

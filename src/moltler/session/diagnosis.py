@@ -43,6 +43,7 @@ def diagnose(services: Services) -> tuple[Check, ...]:
         ("runtime", lambda: _runtime(services)),
         ("engine", lambda: _engine(services)),
         ("network", lambda: _network(services)),
+        ("registries", lambda: _registries(services)),
     )
     return (*(_guarded(name, check) for name, check in checks), *_walls(services))
 
@@ -125,3 +126,16 @@ def _network(services: Services) -> Check:
             "addresses rests on it",
         )
     return Check("network", "ok", f"direct; extra certificates: {ca_file or 'none'}")
+
+
+def _registries(services: Services) -> Check:
+    from moltler.session.registries import PackageHost, book_of, registry_at
+
+    configured = book_of(services).load().registries
+    if not configured or not isinstance(services, PackageHost):
+        return Check("registries", "ok", "none; packages can be installed from archives")
+    found: list[str] = []
+    for registry in configured:
+        count = len(registry_at(registry, services).index().connectors)
+        found.append(f"{registry.name}: {count} connector(s)")
+    return Check("registries", "ok", "; ".join(found))

@@ -390,7 +390,8 @@ def _check_pin(package: Package, where: str, services: HomeServices) -> None:
         raise PackageError(
             "PKG002",
             f"`{package.root}` from `{where}` {what}, and what is installed with {pinned}",
-            hint="ask the publisher whether the key changed; UNINSTALL forgets the old one",
+            hint="ask the publisher; if the key did change, run `moltler keys forget "
+            f"{package.manifest.name}`",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from moltler.catalog.catalog import LOCAL_DESTINATION
@@ -28,6 +29,13 @@ _COLUMNS = (
     Column("name", "string"),
     Column("would", "string"),
 )
+
+_DELIVERIES: Mapping[type[ast.Statement], str] = {
+    ast.Package: "run its mocked tests and write an archive",
+    ast.Publish: "prove a package and send it to a registry",
+    ast.Install: "get a package and change the catalog",
+    ast.Upgrade: "get a package and change the catalog",
+}
 
 
 def rehearse(script: ast.Script, services: Services) -> Table:
@@ -102,6 +110,9 @@ class _Rehearsal:
             case ast.TestConnector():
                 self.catalog.load().usable(statement.name, statement.span)
                 return "call the connector"
+            case ast.Package() | ast.Publish() | ast.Install() | ast.Upgrade() | ast.PackageAdmin():
+                self.has_run = False
+                return _DELIVERIES.get(type(statement), "look after a package")
             case _:
                 self.has_run = False
                 return "run"
