@@ -186,9 +186,10 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
         version = version_times(env)
-        from benchmarks import registry
+        from benchmarks import registry, walls
 
         packages = registry.table(registry.measure()) if chosen == everything else []
+        walled = walls.report() if chosen == everything else []
     text = "\n".join(
         [
             "# Results of `make bench`",
@@ -213,6 +214,7 @@ def main() -> None:
             "",
             *packages,
             "",
+            *walled,
         ]
     )
     if chosen == everything:
