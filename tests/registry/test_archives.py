@@ -172,6 +172,7 @@ def test_a_changed_file_is_named(path: str) -> None:
         open_package(pack(package.root, files))
 
     assert caught.value.code == "PKG002"
+    assert "SHA256SUMS" in caught.value.message
 
 
 @pytest.mark.parametrize("path", ["type.sql", "README.md", "connector.json", SUMS])
