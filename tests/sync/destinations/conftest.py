@@ -96,11 +96,12 @@ def postgres(postgres_server: PostgresServer, postgres_schema: str) -> Iterator[
         opened.append(open_postgres(address, "goods"))
         return opened[-1]
 
-    def run(text: str, parameters: list[object] | None = None) -> psycopg.Cursor[tuple[Any, ...]]:
+    def run(text: str, parameters: list[object] | None = None) -> list[tuple[Any, ...]]:
         connection = psycopg.connect(postgres_server.url, autocommit=True)
         with closing(connection):
             connection.execute(f'SET search_path = "{postgres_schema}"'.encode())
-            return connection.execute(text.encode(), parameters)
+            cursor = connection.execute(text.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
 
     def pass_time(seconds: float) -> None:
         run(
@@ -109,7 +110,7 @@ def postgres(postgres_server: PostgresServer, postgres_schema: str) -> Iterator[
         )
 
     yield Place(
-        "postgres", again(), lambda text: run(text).fetchall(), pass_time, again,
+        "postgres", again(), lambda text: run(text), pass_time, again,
         lambda: Victims("postgres", postgres_server.url, postgres_schema),
     )  # fmt: skip
 
