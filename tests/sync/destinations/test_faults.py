@@ -7,7 +7,7 @@ import pwd
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ PHYSICAL = "SELECT table_name FROM information_schema.tables WHERE table_name LI
 
 
 @contextmanager
-def refused(*said: str, code: str = "SNC006") -> Iterator[None]:
+def refused(*said: str, code: str = "SNC006") -> Generator[None]:
     """Expect an error of a code whose message holds some words."""
     with pytest.raises(MoltlerError) as caught:
         yield
