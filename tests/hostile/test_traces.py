@@ -102,10 +102,10 @@ def test_nothing_that_is_shown_or_kept_holds_the_secret(
                 seen = f"{result!r} {result} {result.hint} {result.context} {result.__dict__}"
             assert found_in(str(seen)) == [], text
     assert SECRET in str([r.target for r in http_server.requests])  # the API did get it
-    for flags in (["-v"], ["-v", "--json"], []):
-        for text in SHOWN[9:13]:
-            ran = moltler_command(*flags, "query", text)
-            assert found_in(ran.stdout + ran.stderr) == [], text
+    fails = "SELECT * FROM s.items WHERE id = 2"
+    for flags in (["-v"], ["-v", "--json"]):
+        ran = moltler_command(*flags, "query", fails)
+        assert found_in(ran.stdout + ran.stderr) == []
     for path in home.rglob("*"):
         if path.is_file():
             assert found_in(path.read_bytes().decode("latin-1")) == [], path.name
