@@ -43,6 +43,19 @@ def test_a_runtime_tells_its_walls(arena: Arena) -> None:
     assert all(wall.keeps for wall in arena.runtime.handlers.walls())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="these walls are Linux's")
+def test_every_wall_that_the_kernel_offers_stands(arena: Arena) -> None:
+    import ctypes
+
+    version = ctypes.CDLL(None).syscall(444, None, 0, 1)
+    due = {"limits", "parent", *(n for n, v in (("files", 1), ("tcp", 4), ("signals", 6))
+                                 if version >= v)}  # fmt: skip
+    if os.uname().machine in {"x86_64", "aarch64"}:
+        due.add("system calls")
+    walls = {wall.name: wall.missing for wall in arena.runtime.handlers.walls()}
+    assert {name: walls[name] for name in due} == dict.fromkeys(due, "")
+
+
 def test_a_missing_wall_is_told_with_its_reason() -> None:
     _, files, tcp = walls_of(b'[["files",""],["tcp","needs Linux 6.7"]]')
     assert (files.missing, tcp.missing) == ("", "needs Linux 6.7")
