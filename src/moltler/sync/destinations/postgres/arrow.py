@@ -8,12 +8,14 @@ from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from moltler.sync.layout import Storage, arrow_of
 
 _PIECE_BYTES = 1 << 20
 _PLAIN_BELOW = 1e21
+_ESCAPED = r'["\\\x00-\x1f]'
 _OPTIONS = pa_csv.WriteOptions(include_header=False)
 
 
@@ -61,11 +63,29 @@ _ITEMS: Mapping[str, Callable[[Any], object]] = {
 def _plain(column: pa.Array[Any]) -> pa.Array[Any]:
     if not pa.types.is_list(column.type):
         return column
+    if (
+        pa.types.is_string(column.type.value_type)
+        and (texts := _lists_of_texts(column)) is not None
+    ):
+        return texts
     cells = column.to_pylist()
     if pa.types.is_floating(column.type.value_type):
         cells = [None if cell is None else [_shortest(n) for n in cell] for cell in cells]
     texts = [None if cell is None else _json(cell) for cell in cells]
     return pa.array(texts, pa.string())
+
+
+def _lists_of_texts(column: pa.Array[Any]) -> pa.Array[Any] | None:
+    """Write arrays of plain texts as JSON, a whole column at once; ``None`` for any others."""
+    lists: pa.ListArray[Any] = column  # type: ignore[assignment] # the caller has looked
+    items = lists.flatten()
+    if items.null_count or pc.any(pc.match_substring_regex(items, _ESCAPED)).as_py():
+        return None
+    joined: Any = pc.binary_join(column, pa.scalar('","'))
+    parts: tuple[Any, ...] = (pa.scalar('["'), joined, pa.scalar('"]'), pa.scalar(""))
+    written = pc.binary_join_element_wise(*parts)
+    is_empty = pc.equal(pc.list_value_length(column), pa.scalar(0, pa.int32()))
+    return pc.if_else(is_empty, pa.scalar("[]"), written)
 
 
 def _json(cell: object) -> str:
