@@ -46,6 +46,9 @@ check: lint types house docs test ## Lint, types, architecture contracts, docs a
 bench: $(READY) ## Measure the workloads against a hand-written floor; writes benchmarks/RESULTS.md.
 	$(BIN)/python -m benchmarks.run
 
+kills: $(READY) ## Kill processes before every single statement of a commit, in every destination.
+	MOLTLER_EVERY_KILL=1 $(BIN)/python -m pytest tests/sync/destinations/test_crash.py -n 2 --timeout 1800
+
 fuzz: $(READY) ## Compare 100,000 random queries with plain tables; FIRST=seed COUNT=number to choose.
 	PYTHONPATH=tests $(BIN)/python -m fuzz.campaign --first $(or $(FIRST),0) --count $(or $(COUNT),100000)
 
