@@ -28,6 +28,7 @@ COMMANDS = {
     "search": "Look for connectors in registries.",
     "registry": "Say where packages come from: add, list, rm, serve.",
     "keys": "Sign packages, and say whose signatures you trust: generate, list, trust.",
+    "sync": "Run syncs again, list them, and see what their runs did.",
     "secrets": "Store credentials: set, list, rm.",
     "fmt": "Lay scripts out canonically.",
     "lint": "Check connectors for practices that hurt later.",
@@ -38,7 +39,7 @@ COMMANDS = {
 """Name and summary; the command itself is ``cli.<name>.command``."""
 
 LATER = frozenset({
-    "sync", "serve", "mcp",
+    "serve", "mcp",
 })  # fmt: skip
 """Commands of the specification that this version does not have yet."""
 

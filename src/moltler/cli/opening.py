@@ -59,6 +59,9 @@ def open_session(
         # Programs that read JSON must find nothing else on stdout.
         echo=_line_writer(context, on_stderr=settings.json),
         watch=lambda handlers: _progress(context).watch(handlers) if _on_terminal() else handlers,
+        watch_sync=(lambda record: _progress(context).sync_moved(record))
+        if _on_terminal()
+        else None,
         ask_consent=ask_consent or (at_terminal if is_attended() else None),
         prewarm=prewarm,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.text import Text
 from moltler.exec.layer import HandlersLayer
 from moltler.flow.connector import ResolvedConnector
 from moltler.flow.scan import ScanOutcome, ScanRequest
+from moltler.flow.sync import RunRecord
 from moltler.ports import Handlers, PageStream
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Progress:
         self._is_scanning = False
         self._is_over = False
         self._rows = 0
+        self._runs: dict[str, RunRecord] = {}
         self._began = 0.0
         self._show_at = 0.0
 
@@ -55,6 +57,7 @@ class Progress:
                 return
             self._is_scanning = True
             self._rows = 0
+            self._runs.clear()
             self._began = time.monotonic()
             self._show_at = self._began + _PATIENCE_S
             if self._drawer is None:
@@ -68,6 +71,12 @@ class Progress:
         """Note that a page arrived."""
         with self._changed:
             self._rows += count
+
+    def sync_moved(self, record: RunRecord) -> None:
+        """Note how far the sync of one entity is; several may be under way."""
+        self.scan_began()
+        with self._changed:
+            self._runs[record.run_id] = record
 
     def hide(self) -> None:
         """Wipe the line, for other output; it stays away for a moment."""
@@ -123,13 +132,30 @@ class Progress:
                 redirect_stderr=False,
             )
             self._live.start()
-        line = f"{self._rows:,} row(s) read, {self._rows / seconds:,.0f}/s, {seconds:.0f} s"
+        line = progress_line(self._rows, tuple(self._runs.values()), seconds)
         self._live.update(Text(line, style="dim"), refresh=True)
 
     def _wipe(self) -> None:
         live, self._live = self._live, None
         if live is not None:
             live.stop()
+
+
+def progress_line(rows: int, runs: Sequence[RunRecord], seconds: float) -> str:
+    """Give the line for rows that scans gave, and syncs that are under way.
+
+    >>> progress_line(1200, (), 2.0)
+    '1,200 row(s) read, 600/s, 2 s'
+    """
+    rows += sum(r.rows_read for r in runs)
+    parts = [f"{rows:,} row(s) read, {rows / seconds:,.0f}/s"]
+    if runs:
+        parts.append(f"{sum(r.requests for r in runs):,} request(s)")
+        parts.append(f"{sum(r.rows_written for r in runs):,} row(s) written")
+    parts.append(f"{seconds:.0f} s")
+    if len(runs) > 1:
+        parts.append(", ".join(sorted(r.scope.entity for r in runs)))
+    return ", ".join(parts)
 
 
 class _CountedHandlers(HandlersLayer):

@@ -262,6 +262,37 @@ class Session:
         rows = tuple((r.name, r.created, r.updated) for r in self._services.secrets.list())
         return Table(columns, rows)
 
+    def stored_syncs(
+        self, connector: str | None = None, entity: str | None = None, *, full: bool = False
+    ) -> tuple[Source, ...]:
+        """Give the statements of stored syncs, of one connector or entity or of all.
+
+        Args:
+            connector: Whose syncs; ``None`` for all.
+            entity: Of this entity alone.
+            full: Read everything anew (FULL).
+
+        Raises:
+            LookupFailed: CAT001, CAT008.
+        """
+        from moltler.catalog.syncs import stored_syncs
+        from moltler.session.syncing import stored_source
+
+        found = stored_syncs(self._services.catalog.load(), connector, entity)
+        return tuple(stored_source(sync, full=full) for sync in found)
+
+    def sync_history(self, connector: str | None = None, limit: int | None = None) -> Table:
+        """List the runs of syncs, the latest first.
+
+        Raises:
+            LookupFailed: CAT001.
+        """
+        from moltler.session.sync_listing import show_history
+
+        if connector is not None:
+            connector = self._services.catalog.load().connector(connector).name
+        return show_history(self._services, connector, limit)
+
     def names(self) -> dict[str, tuple[str, ...]]:
         """Give what may be typed: entities with their fields, actions without."""
         catalog = self._services.catalog.load()

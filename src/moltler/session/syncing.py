@@ -308,12 +308,21 @@ def _read_only(words: str, statement: ast.Statement) -> PlanError:
     )
 
 
-def read_stored(sync: StoredSync, *, full: bool = False) -> ast.Sync:
-    """Give the statement of a stored sync."""
-    statement = parse(Source(f"<sync {sync.connector}>", f"{sync.text};")).statements[0]
+def stored_source(sync: StoredSync, *, full: bool = False) -> Source:
+    """Give the script of a stored sync.
+
+    Args:
+        sync: It.
+        full: Add FULL.
+    """
+    name = sync.connector if sync.entity is None else f"{sync.connector}.{sync.entity}"
+    source = Source(f"<sync {name}>", f"{sync.text};")
+    if not full:
+        return source
+    statement = parse(source).statements[0]
     if not isinstance(statement, ast.Sync):
         raise TypeError(sync.text)  # the catalog holds nothing else
-    return replace(statement, full=full)
+    return Source(source.name, print_statement(replace(statement, full=True)))
 
 
 def run_row(record: RunRecord, destination: str) -> tuple[object, ...]:
