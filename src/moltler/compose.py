@@ -322,8 +322,6 @@ class _Parts:
             each.close()
         if self._engine is not None:
             self._engine.close()
-        for destination in self._destinations.values():
-            destination.close()
         try:
             self._note_contacts()
         finally:

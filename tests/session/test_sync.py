@@ -168,7 +168,7 @@ def test_rollback_goes_back_and_forth(shop: moltler.Session, home: Path) -> None
         ("SYNC CONNECTOR s.itms TO t", "CAT002"),
         ("SYNC CONNECTOR s.items TO nowhere.t", "CAT008"),
         ("SYNC CONNECTOR s TO t", "SNC009"),
-        ("SYNC CONNECTOR s.items TO t INCREMENTAL ON updatd", "PLN002"),
+        ("SYNC CONNECTOR s.items TO t INCREMENTAL ON updates", "PLN002"),
         ("SYNC CONNECTOR s.items TO t WHERE nam = 'x'", "PLN002"),
         ("SYNC CONNECTOR s.items TO t INCREMENTAL ON updated LOOKBACK INTERVAL '-1d'", "PLN007"),
         ("SYNC CONNECTOR s.items TO t INCREMENTAL ON updated FROM 'x' UNTIL 'y'", "PLN007"),
