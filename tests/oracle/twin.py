@@ -17,6 +17,7 @@ from moltler.flow.sync import (
     RunRecord,
     Scope,
     Swap,
+    SyncedTable,
     SyncState,
 )
 from moltler.ports import Destination, Writer
@@ -78,6 +79,9 @@ class _Both:
     def rollback(self, table: str) -> RolledBack:
         self._real.rollback(table)
         return self._memory.rollback(table)
+
+    def tables(self) -> tuple[SyncedTable, ...]:
+        return self._real.tables()
 
     def history(self, connector: str | None, limit: int | None) -> tuple[RunRecord, ...]:
         return self._real.history(connector, limit)
