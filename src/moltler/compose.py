@@ -24,6 +24,7 @@ from moltler.flow.connector import ResolvedConnector
 from moltler.flow.sync import RunRecord
 from moltler.loop import LoopThread
 from moltler.net.contacts import Contacts
+from moltler.plan.memory import PlanMemory
 from moltler.session.session import Session
 from moltler.vault.lookup import lookup_secret
 from moltler.vault.store import SecretFile
@@ -159,6 +160,7 @@ class _Parts:
         self._spares: Spares | None = None
         self._handlers: Handlers | None = None
         self._cache: ScanCache | None = None
+        self.plans = PlanMemory()
         self._runtime: JavaScriptHandlers | None = None
         self._engine: Engine | None = None
 

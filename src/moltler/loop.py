@@ -23,6 +23,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._ending: set[asyncio.Future[None]] = set()
 
     @property
     def is_here(self) -> bool:
@@ -50,6 +51,19 @@ class LoopThread:
         except BaseException:
             future.cancel()
             raise
+
+    def finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine and wait for it; on the loop thread itself only start it.
+
+        For what ends things: the garbage collector runs in any thread, and what it finds there
+        cannot be waited for.
+        """
+        if not self.is_here:
+            self.run(coroutine)
+            return
+        task = asyncio.ensure_future(coroutine)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
     def close(self) -> None:
         """Cancel what is left, stop the loop and end the thread; may be repeated."""

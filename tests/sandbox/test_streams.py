@@ -118,6 +118,24 @@ def test_closing_runs_finally_and_waits_for_it(runtime: Runtime, shop: Instance)
     assert shop.rows(text, "id integer") == [{"id": 7}]
 
 
+def test_a_stream_that_is_collected_on_the_loop_thread_stops_as_well(
+    runtime: Runtime, plain: Instance
+) -> None:
+    text = """async function* query() {
+        try { for (let id = 0;; id++) yield [{id}]; } finally { console.log('stopped'); }
+    }"""
+    pages = plain.open(text, "id integer")
+    next(pages)
+
+    async def collect() -> None:
+        pages.close()  # the garbage collector runs in any thread
+
+    runtime.loop.run(collect())
+    assert next(pages, None) is None
+    plain.rows("function query() { return []; }", "id integer")  # its turn comes after
+    assert any("stopped" in line for line in runtime.log)
+
+
 def test_finally_may_still_fetch(shop: Instance, pages_of_two: HttpServer) -> None:
     pages_of_two.route("DELETE", "/cursor", 204)
     pages = shop.open("""async function* query(config) {

@@ -91,7 +91,7 @@ class JavaScriptPages:
             return
         self._closed.set()
         if not self._over.is_set():
-            self._loop.run(self._stream.stop())
+            self._loop.finish(self._stream.stop())
 
     @property
     def outcome(self) -> ScanOutcome:

@@ -12,6 +12,7 @@ from moltler.flow.budget import Standing
 from moltler.flow.contact import Contact
 from moltler.flow.sync import RunRecord
 from moltler.model import ConnectorType
+from moltler.plan.memory import PlanMemory
 from moltler.ports import ActionLog, Clock, Destination, Handlers, SecretStore
 from moltler.secret import Secret
 from moltler.vault.store import SecretRow
@@ -151,6 +152,11 @@ class Services(Protocol):
     @property
     def secrets(self) -> SecretVault:
         """Stored secrets."""
+        ...
+
+    @property
+    def plans(self) -> PlanMemory:
+        """Plans of SELECTs that may be asked again."""
         ...
 
     @property

@@ -18,6 +18,7 @@ from moltler.flow.connector import ResolvedConnector
 from moltler.flow.result import ActionResult, Column, Done, Outcome, Table
 from moltler.flow.scan import QueryPlan, Warning
 from moltler.lang import ast
+from moltler.plan.memory import Witness
 from moltler.session import show
 from moltler.session.definitions import Definer
 from moltler.session.environment import (
@@ -257,7 +258,8 @@ class StatementRunner:
         from moltler.plan.planner import plan_query, plan_select
         from moltler.plan.roomy import with_room
 
-        tables = CatalogTables(self._catalog(), self.services.synced)
+        catalog = self._catalog()
+        tables = CatalogTables(catalog, self.services.synced)
         variables = SqlVariables(scope, self.values)
         now = self.services.clock.now()
 
@@ -266,10 +268,17 @@ class StatementRunner:
 
         try:
             if isinstance(statement, ast.Select):
-                sql = statement.sql
-                return with_room(
-                    lambda: plan_select(sql, tables, variables, now=now, fold=fold), sql.span
-                )
+                sql, plans = statement.sql, self.services.plans
+                plan = plans.recall(sql, catalog, variables)
+                if plan is None:
+                    witness = Witness(variables)
+                    seen = CatalogTables(catalog, witness.once(self.services.synced))
+                    folding = witness.once(fold)
+                    plan = with_room(
+                        lambda: plan_select(sql, seen, witness, now=now, fold=folding), sql.span
+                    )
+                    plans.keep(sql, catalog, witness, plan)
+                return plan
             return with_room(
                 lambda: plan_query(statement, tables, variables, now=now, fold=fold),
                 statement.span,

@@ -23,6 +23,7 @@ from moltler.flow.connector import ResolvedConnector
 from moltler.flow.sync import RunRecord
 from moltler.model import ConnectorType, Handler
 from moltler.net.contacts import Contacts
+from moltler.plan.memory import PlanMemory
 from moltler.ports import Clock, Destination, Handlers, SecretStore, SyncedTables, Transport
 from moltler.sandbox.coverage import Lines
 from moltler.secret import Secret, redact
@@ -198,6 +199,7 @@ class World:
         self.broken: MoltlerError | None = None
         """The first assertion that failed; no CATCH makes it good."""
         self.cache = ScanCache(self.clock)
+        self.plans = PlanMemory()
         # Where the answers are made up or recorded, nobody needs to wait for them.
         is_instant = mock.is_mocked or (still is not None and still.is_instant)
         policy = RetryPolicy(self.clock, self._skip if is_instant else sleep)
