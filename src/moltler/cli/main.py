@@ -29,6 +29,7 @@ COMMANDS = {
     "registry": "Say where packages come from: add, list, rm, serve.",
     "keys": "Sign packages, and say whose signatures you trust: generate, list, trust.",
     "sync": "Run syncs again, list them, and see what their runs did.",
+    "serve": "Run syncs by their schedules until interrupted.",
     "secrets": "Store credentials: set, list, rm.",
     "fmt": "Lay scripts out canonically.",
     "lint": "Check connectors for practices that hurt later.",
@@ -39,7 +40,7 @@ COMMANDS = {
 """Name and summary; the command itself is ``cli.<name>.command``."""
 
 LATER = frozenset({
-    "serve", "mcp",
+    "mcp",
 })  # fmt: skip
 """Commands of the specification that this version does not have yet."""
 

@@ -19,6 +19,7 @@ from moltler.errors import MoltlerError, ParseError, Source
         "moltler sync list                                         syncs that were made",
         "moltler sync run                                          all of them, once more",
         "moltler sync run my_shop.orders --full                    everything anew",
+        "moltler sync run --due                                    those whose time has come: for cron",
         "moltler sync history my_shop --limit 5",
     ),
 )
@@ -37,16 +38,20 @@ def list_syncs(context: click.Context) -> None:
 
 @command.command("run", short_help="Run syncs now.")
 @click.argument("name", metavar="[CONNECTOR[.ENTITY]]", required=False)
+@click.option("--due", is_flag=True, help="Only those whose schedule says so.")
 @click.option("--full", is_flag=True, help="Read everything anew.")
 @click.pass_context
-def run_syncs(context: click.Context, *, name: str | None, full: bool) -> None:
+def run_syncs(context: click.Context, *, name: str | None, due: bool, full: bool) -> None:
     """Run the syncs of a connector or an entity now, or all there are.
 
     One that fails does not stop the others; the exit status is that of the first failure.
     """
     session = open_session(context, prewarm=True)
     connector, entity = _parts(name)
-    sources = session.stored_syncs(connector, entity, full=full)
+    sources = session.stored_syncs(connector, entity, full=full, only_due=due)
+    if not sources and due:
+        click.echo("nothing is due", err=True)
+        return
     if not sources:
         click.echo("there are no syncs yet: SYNC CONNECTOR makes one", err=True)
         return

@@ -176,6 +176,8 @@ class RunRecord:
     requests: int = 0
     duration_ms: int = 0
     message: str | None = None
+    due: datetime | None = None
+    """When a suspended run may go on."""
 
     @property
     def rows_written(self) -> int:

@@ -79,7 +79,7 @@ def write_lock(path: Path, packages: tuple[Locked, ...]) -> None:
 def shown_place(where: str, lock: Path) -> str:
     """Give a folder or archive as the lock file names it; an address stays.
 
-    >>> shown_place("/work/registry", Path("/work/project/moltler.lock"))
+    >>> shown_place("/srv/registry", Path("/srv/project/moltler.lock"))
     '../registry'
     """
     if "://" in where:
@@ -90,7 +90,7 @@ def shown_place(where: str, lock: Path) -> str:
 def real_place(where: str, lock: Path) -> str:
     """Give what `shown_place` was given.
 
-    >>> real_place("../registry", Path("/work/project/moltler.lock"))
+    >>> real_place("../registry", Path("/srv/project/moltler.lock"))
     '/work/registry'
     """
     if "://" in where:

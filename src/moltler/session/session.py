@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from moltler.exec.result import Result
     from moltler.session.desk import PackageDesk
     from moltler.session.diagnosis import Check
+    from moltler.session.scheduling import SyncDesk
     from moltler.session.testing import TestCollection
     from moltler.testing.report import TestReport
     from moltler.testing.runner import TestOptions
@@ -252,6 +253,19 @@ class Session:
         return PackageDesk(host_of(self._services, "packages"))
 
     @property
+    def schedules(self) -> SyncDesk:
+        """The stored syncs by the clock."""
+        from moltler.session.scheduling import SyncDesk
+
+        def run(source: Source) -> Table:
+            for _, outcome in self.run(source):
+                if isinstance(outcome, Table):
+                    return outcome
+            raise AssertionError("SYNC CONNECTOR gives a table")
+
+        return SyncDesk(self._services, run)
+
+    @property
     def secrets(self) -> SecretVault:
         """The stored secrets."""
         return self._services.secrets
@@ -263,7 +277,12 @@ class Session:
         return Table(columns, rows)
 
     def stored_syncs(
-        self, connector: str | None = None, entity: str | None = None, *, full: bool = False
+        self,
+        connector: str | None = None,
+        entity: str | None = None,
+        *,
+        full: bool = False,
+        only_due: bool = False,
     ) -> tuple[Source, ...]:
         """Give the statements of stored syncs, of one connector or entity or of all.
 
@@ -271,6 +290,7 @@ class Session:
             connector: Whose syncs; ``None`` for all.
             entity: Of this entity alone.
             full: Read everything anew (FULL).
+            only_due: Those whose time has come, by their schedules or after a suspension.
 
         Raises:
             LookupFailed: CAT001, CAT008.
@@ -279,6 +299,8 @@ class Session:
         from moltler.session.syncing import stored_source
 
         found = stored_syncs(self._services.catalog.load(), connector, entity)
+        if only_due:
+            found = self.schedules.due(found)
         return tuple(stored_source(sync, full=full) for sync in found)
 
     def sync_history(self, connector: str | None = None, limit: int | None = None) -> Table:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
 
 from moltler.catalog.catalog import LOCAL_DESTINATION, Catalog
 from moltler.catalog.syncs import stored_syncs
@@ -32,7 +34,8 @@ def show_syncs(services: Services) -> Table:
         name = sync.destination.lower()
         if name not in runs:
             runs[name] = services.destination(name).history(None, None)
-    return Table(_SYNCS, tuple(_cells(s, runs[s.destination.lower()]) for s in syncs))
+    now = services.clock.now()
+    return Table(_SYNCS, tuple(_cells(s, runs[s.destination.lower()], now) for s in syncs))
 
 
 def show_history(services: Services, connector: str | None, limit: int | None) -> Table:
@@ -57,8 +60,11 @@ def _destinations_of(catalog: Catalog) -> Iterable[str]:
     return sorted({LOCAL_DESTINATION, *(s.destination.lower() for s in catalog.syncs.values())})
 
 
-def _cells(sync: StoredSync, runs: Iterable[RunRecord]) -> tuple[object, ...]:
-    last = next((r for r in runs if _belongs(sync, r)), None)
+def _cells(sync: StoredSync, records: Iterable[RunRecord], now: datetime) -> tuple[object, ...]:
+    from moltler.sync.due import runs_of
+
+    runs = runs_of(sync, records)
+    last = next(iter(runs), None)
     target = sync.table
     if sync.destination.lower() != LOCAL_DESTINATION:
         target = f"{sync.destination}.{sync.table}"
@@ -69,15 +75,16 @@ def _cells(sync: StoredSync, runs: Iterable[RunRecord]) -> tuple[object, ...]:
         sync.where,
         sync.cursor_field,
         sync.schedule,
-        None,
+        _next_run(sync, runs, now),
         None if last is None else last.status,
     )
 
 
-def _belongs(sync: StoredSync, record: RunRecord) -> bool:
-    scope = record.scope
-    return (
-        scope.connector.lower() == sync.connector.lower()
-        and (sync.entity is None or scope.entity.lower() == sync.entity.lower())
-        and scope.table.lower() == sync.table.replace("*", scope.entity).lower()
-    )
+def _next_run(sync: StoredSync, runs: Iterable[RunRecord], now: datetime) -> datetime | None:
+    """Give the next time of a schedule, or when a suspended run goes on if that is earlier."""
+    from moltler.sync.due import due_time
+    from moltler.sync.schedule import next_time
+
+    suspended = due_time(replace(sync, schedule=None), runs)
+    following = next_time(sync.schedule, sync.timezone, now) if sync.schedule else None
+    return min((t for t in (suspended, following) if t is not None), default=None)

@@ -22,6 +22,7 @@ from moltler.model import Entity, StoredSync
 from moltler.plan.bound import Variables
 from moltler.schema import Property
 from moltler.session.environment import CatalogTables
+from moltler.session.keeping import is_kept
 from moltler.session.names import statement_name
 from moltler.session.services import Services
 
@@ -246,8 +247,19 @@ class Syncer:
                 hint="write the values into its WHERE",
                 span=statement.span,
             )
+        if statement.schedule is not None:
+            self._check_schedule(statement, statement.schedule)
         check_job(job)
         return _Plan(connector, job, None, planned.names_values)
+
+    def _check_schedule(self, statement: ast.Sync, schedule: str) -> None:
+        """Refuse days that never come; the rest of a schedule was checked as it was read."""
+        from moltler.sync.schedule import next_time
+
+        try:
+            next_time(schedule, statement.timezone, self.services.clock.now())
+        except MoltlerError as error:
+            raise error.at(statement.span) from None
 
     def _lookback(self, statement: ast.Sync) -> timedelta | None:
         if statement.lookback is None:
@@ -296,6 +308,12 @@ class Syncer:
             # Running a scheduled sync by hand does not take its schedule away.
             sync = replace(sync, schedule=known.schedule, timezone=known.timezone)
         self.services.catalog.update(lambda c: put_sync(c, sync))
+        if statement.schedule is not None and not is_kept(self.services.home, self.services.clock):
+            message = (
+                "nobody keeps the schedules of this home: run `moltler serve`, or"
+                " `moltler sync run --due` from cron"
+            )
+            return (Warning("not_kept", message, statement.connector),)
         return ()
 
 

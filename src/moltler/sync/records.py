@@ -17,7 +17,7 @@ _COUNTS = ("inserted", "updated", "unchanged", "deleted", "quarantined")
 def encode_record(record: RunRecord) -> str:
     """Give a run as JSON text; `decode_record` reads it back unchanged."""
     found = asdict(record)
-    for name in ("started", "ended", "watermark_before", "watermark"):
+    for name in ("started", "ended", "watermark_before", "watermark", "due"):
         found[name] = encode_scalar(found[name])
     return json.dumps(found, ensure_ascii=False)
 
@@ -34,11 +34,14 @@ def decode_record(text: str) -> RunRecord:
         bounds = scope["backfill"]
         started: object = decode_scalar(found["started"])
         ended: object = decode_scalar(found["ended"])
-        if not isinstance(started, datetime) or not isinstance(ended, datetime | None):
+        due: object = decode_scalar(found.get("due"))
+        if not isinstance(started, datetime):
+            raise TypeError("times of a run")
+        if not isinstance(ended, datetime | None) or not isinstance(due, datetime | None):
             raise TypeError("times of a run")
         scope["backfill"] = tuple(bounds) if bounds else None
         found["scope"] = Scope(**scope)
-        found["started"], found["ended"] = started, ended
+        found["started"], found["ended"], found["due"] = started, ended, due
         for name in ("watermark_before", "watermark"):
             found[name] = decode_scalar(found[name])
         return RunRecord(**found)

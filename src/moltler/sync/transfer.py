@@ -443,6 +443,7 @@ class Transfer:
             generation=self._lease.target.generation,
             watermark=state.watermark,
             message=message,
+            due=until,
         )
         warnings = (*self._warnings, Warning("suspended", message, self._job.label))
         return Ending(self.record, replace(state, suspended_until=until), warnings)
