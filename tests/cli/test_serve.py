@@ -16,7 +16,7 @@ import pytest
 
 from cli.conftest import Cli
 from support.command import Moltler
-from support.http import HttpServer, Response
+from support.http import HttpServer
 
 SYNC = "SYNC CONNECTOR my_shop.items TO items"
 

@@ -91,7 +91,7 @@ def real_place(where: str, lock: Path) -> str:
     """Give what `shown_place` was given.
 
     >>> real_place("../registry", Path("/srv/project/moltler.lock"))
-    '/work/registry'
+    '/srv/registry'
     """
     if "://" in where:
         return where
