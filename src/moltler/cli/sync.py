@@ -19,7 +19,7 @@ from moltler.errors import MoltlerError, ParseError, Source
         "moltler sync list                                         syncs that were made",
         "moltler sync run                                          all of them, once more",
         "moltler sync run my_shop.orders --full                    everything anew",
-        "moltler sync run --due                                    those whose time has come: for cron",
+        "moltler sync run --due                                    what is due: for cron",
         "moltler sync history my_shop --limit 5",
     ),
 )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,23 +19,20 @@ from moltler.errors import (
     Span,
 )
 from moltler.exec.evaluate import Environment
-from moltler.flow.http import FetchFailure, HttpRequest
 from moltler.flow.result import Column, Done, Table
 from moltler.flow.scan import Warning
 from moltler.lang import ast
 from moltler.model import ConnectorType, Provenance, TypeEntry
-from moltler.registry.archive import LARGEST
 from moltler.registry.book import Book, Configured
 from moltler.registry.folder import no_such_version
 from moltler.registry.index import Registry, fetch
 from moltler.registry.lockfile import Locked, read_lock, real_place, shown_place
 from moltler.registry.manifest import Permissions, permissions_of, secrets_of
 from moltler.registry.package import Package, open_package
-from moltler.registry.records import VersionRecord
-from moltler.registry.remote import target_of
 from moltler.registry.resolve import needed, plan, unmet
 from moltler.registry.semver import ANY, BadVersion, Range, Version, parse_range, parse_version
 from moltler.session.evidence import lay_out
+from moltler.session.incoming import Incoming, download, incoming_of, read_archive
 from moltler.session.names import statement_name
 from moltler.session.registries import (
     Consent,
@@ -57,22 +52,6 @@ _INSTALLED = tuple(
         "secrets",
     )
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A package that is about to be installed."""
-
-    package: Package
-    definition: ConnectorType
-    origin: str
-    record: VersionRecord | None = None
-    """What a registry says about it."""
-
-    @property
-    def name(self) -> str:
-        """Its type."""
-        return self.package.manifest.name
 
 
 # ── statements ───────────────────────────────────────────────────────────────────────────────
@@ -232,7 +211,7 @@ def _locked(locked: Locked, lock: Path, services: HomeServices) -> Incoming:
         raise no_such_version(locked.name, locked.version, record)
     package = fetch(registry, record.name, version)
     _check_signer(package, configured, services, registry)
-    return _incoming(package, configured.name, version)
+    return incoming_of(package, configured.name, version)
 
 
 def _keep_draft(entry: TypeEntry | None, span: Span) -> None:
@@ -299,47 +278,16 @@ def _from_source(
     for choice in chosen:
         package = fetch(registry, choice.name, choice.version)
         _check_signer(package, configured, services, registry)
-        found.append(_incoming(package, configured.name, choice.version))
+        found.append(incoming_of(package, configured.name, choice.version))
     return tuple(found)
 
 
 def _from_archive(name: str, wanted: Range, source: str, services: HomeServices) -> Incoming:
-    content = _download(source, services) if is_address(source) else _file(source)
+    content = download(source, services) if is_address(source) else read_archive(source)
     package = open_package(content, name=name)
     _check_fit(package, wanted, services)
     _check_pin(package, source, services)
-    return _incoming(package, source, None)
-
-
-def _incoming(package: Package, origin: str, record: VersionRecord | None) -> Incoming:
-    # Handlers were compiled when it was packed; compiling them again would start a runtime.
-    return Incoming(package, package.definition(lambda _handler, _entry: ()), origin, record)
-
-
-def _file(source: str) -> bytes:
-    try:
-        with Path(source).open("rb") as file:
-            return file.read(LARGEST + 1)
-    except OSError as error:
-        raise PackageError(
-            "PKG007", f"cannot read `{source}`: {error.strerror}", hint="check the path"
-        ) from error
-
-
-def _download(source: str, services: HomeServices) -> bytes:
-    try:
-        host = urlsplit(source).netloc
-        target = target_of(Configured(host, source), None)
-        answer = services.ask_registry(target, HttpRequest("GET", source))
-    except FetchFailure as error:
-        raise PackageError(
-            "PKG007", f"cannot get `{source}`: {error}", hint=error.hint or "check the address"
-        ) from error
-    if answer.status != 200:
-        raise PackageError(
-            "PKG007", f"cannot get `{source}`: status {answer.status}", hint="check the address"
-        )
-    return answer.body
+    return incoming_of(package, source, None)
 
 
 def _check_fit(package: Package, wanted: Range, services: HomeServices) -> None:
