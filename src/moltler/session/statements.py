@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, assert_never
@@ -30,6 +29,7 @@ from moltler.session.environment import (
 )
 from moltler.session.names import statement_name
 from moltler.session.placing import placed_in
+from moltler.session.probe import probe
 from moltler.session.services import Services
 from moltler.session.status import status_table
 from moltler.vault.lookup import lookup_secret
@@ -443,7 +443,7 @@ class StatementRunner:
         started = self.services.clock.monotonic()
         error: BaseException | None = None
         try:
-            status, message = self._probe(target)
+            status, message = probe(target, self.services)
         except BaseException as failure:
             error = failure
             raise
@@ -451,30 +451,6 @@ class StatementRunner:
             self._note_call(connector.name, error)
         latency = round((self.services.clock.monotonic() - started) * 1000)
         return Table(_TEST_COLUMNS, ((connector.name, type_.name, status, latency, message),))
-
-    def _probe(self, target: ResolvedConnector) -> tuple[str, str | None]:
-        if target.type.test_handler is not None:
-            value = self.services.handlers.test(target)
-            if value is None or value is True:
-                return "ok", None
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            return "ok", text
-        from moltler.exec.run import first_rows
-
-        entity = next(
-            (
-                e
-                for e in target.type.entities
-                if not any(c.required for c in e.pushdown.filters.values())
-            ),
-            None,
-        )
-        if entity is None:
-            return "unknown", "define TEST_HANDLER to have it tested"
-        rows = first_rows(
-            target, entity, handlers=self.services.handlers, clock=self.services.clock
-        )
-        return "ok", f"read {rows} row(s) of {entity.name}"
 
 
 _TEST_COLUMNS = (
