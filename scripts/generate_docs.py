@@ -32,7 +32,7 @@ FAMILIES = {
     "PLN": "A statement cannot run as written",
     "JSR": "The connector's JavaScript failed",
     "API": "The API failed, or could not be used",
-    "SNC": "A sync failed (a later version)",
+    "SNC": "A sync failed, or its destination did",
     "TST": "A connector test failed, or cannot run",
     "PKG": "A package or registry failed",
     "INT": "Moltler itself failed",
@@ -149,19 +149,13 @@ def statements_page() -> str:
         "holds any number of times, `|` separates alternatives, `( )` groups; the example shows",
         "where a symbol itself is meant. Clauses on lines of their own may come in any order.",
         "Statements end with `;`.",
-        "",
-        "A statement with the mark *later* is read and formatted by this version, but answers",
-        "[PLN011](../errors/PLN011.md) when it should run.",
     ]
     group = None
     for section in sections:
         if section["group"] != group:
             group = section["group"]
             lines += ["", f"## {group}"]
-        later = section.get("later")
         lines += ["", f"### {section['title']}", "", section["says"]]
-        if later:
-            lines += ["", f"*Later: comes with {later}.*"]
         lines += ["", "```text", section["syntax"].strip(), "```"]
         lines += ["", "```moltler", section["example"].strip(), "```"]
     return "\n".join([*lines, ""])

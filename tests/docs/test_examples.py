@@ -192,21 +192,8 @@ def code_of(session: moltler.Session, text: str) -> str | None:
     return None
 
 
-@pytest.mark.parametrize(
-    "section", [s for s in STATEMENTS if "later" in s], ids=lambda s: s["title"]
-)
-def test_a_statement_marked_as_later_answers_not_supported(
-    session: moltler.Session, section: dict[str, Any]
-) -> None:
-    session.execute(SHOP + INSTANCE).close()
-
-    assert code_of(session, section["example"]) == "PLN011"
-
-
-@pytest.mark.parametrize(
-    "section", [s for s in STATEMENTS if "later" not in s], ids=lambda s: s["title"]
-)
-def test_a_statement_without_that_mark_is_run(
+@pytest.mark.parametrize("section", STATEMENTS, ids=lambda s: s["title"])
+def test_the_example_of_a_statement_is_run(
     session: moltler.Session, section: dict[str, Any]
 ) -> None:
     session.execute(SHOP + INSTANCE).close()

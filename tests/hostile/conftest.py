@@ -6,6 +6,7 @@ was never spoken to. After a module nothing is left: no process, task or descrip
 
 from __future__ import annotations
 
+import contextlib
 import asyncio
 import itertools
 import sys
@@ -149,7 +150,8 @@ def descriptors() -> int:
 def living_children() -> set[int]:
     found: set[int] = set()
     for task in Path("/proc/self/task").iterdir():
-        found |= set(map(int, (task / "children").read_text().split()))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
+            found |= set(map(int, (task / "children").read_text().split()))
     return found
 
 
