@@ -6,8 +6,8 @@ was never spoken to. After a module nothing is left: no process, task or descrip
 
 from __future__ import annotations
 
-import contextlib
 import asyncio
+import contextlib
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
