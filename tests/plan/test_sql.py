@@ -191,3 +191,18 @@ def test_the_limit_check_counts_rows_with_the_same_parameters() -> None:
 def test_texts_that_mention_a_scan_do_not_collide_with_it() -> None:
     planned = plan("WITH scan_0 AS (SELECT 1 AS one) SELECT * FROM scan_0, shop.items", CONNECTORS)
     assert planned.scans[0].scan != "scan_0"
+
+
+@pytest.mark.parametrize(
+    ("query", "meant"),
+    [
+        ("SELECT * FORM shop.items", "FROM instead of `FORM`"),
+        ("SELECT id FROM shop.items WERE id = 1", "WHERE instead of `WERE`"),
+        ("SELECT id FROM shop.items x LIMTI 1", "LIMIT instead of `LIMTI`"),
+    ],
+)
+def test_a_keyword_that_was_taken_for_an_alias_is_named(query: str, meant: str) -> None:
+    with pytest.raises(MoltlerError) as caught:
+        plan(query, CONNECTORS)
+    assert caught.value.code == "SYN001"
+    assert caught.value.hint == f"did you mean {meant}?"

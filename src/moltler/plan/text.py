@@ -11,7 +11,7 @@ from sqlglot.errors import ErrorLevel, SqlglotError
 from sqlglot.errors import ParseError as SqlglotParseError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from moltler.errors import Span, error_class
+from moltler.errors import Span, error_class, near_match
 from moltler.lang.ast import SqlText
 from moltler.plan.listed import LISTED, Listed, Literal, listed, literals_at
 
@@ -81,6 +81,18 @@ _NILADIC = {
     TokenType.LOCALTIME, TokenType.LOCALTIMESTAMP,
 }  # fmt: skip
 _BUILDERS = {"ARRAY", "LIST"}
+_CLAUSES = (
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "QUALIFY",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "JOIN",
+    "UNION",
+)
 # sqlglot makes an array of `list[0]`, whatever `list` is and however it is quoted.
 _TYPE_WORDS = DuckDB.Parser.TYPE_TOKENS - {TokenType.ARRAY}
 """Words that sqlglot reads as a type when a bracket follows."""
@@ -268,10 +280,24 @@ def _syntax_error(
     span = sql.span if token is None else _place(sql, token.start, token.end + 1)
     shown = "this SELECT" if token is None else f"`{span.text}`"
     hint = None
-    if token is not None and token.token_type not in {TokenType.VAR, TokenType.IDENTIFIER}:
+    if token is not None:
+        hint = _misspelled(token) or _misspelled(tokens[tokens.index(token) - 1])
+    if (
+        hint is None
+        and token is not None
+        and token.token_type not in {TokenType.VAR, TokenType.IDENTIFIER}
+    ):
         is_word = span.text.isidentifier()
         hint = f'a field of that name is written "{span.text}"' if is_word else None
     return error_class("SYN001")("SYN001", f"{shown} is not expected here", hint=hint, span=span)
+
+
+def _misspelled(word: Token) -> str | None:
+    """Say which keyword was meant by a word, perhaps taken for an alias, as in ``* FORM t``."""
+    if word.token_type != TokenType.VAR or word.text.upper() in _CLAUSES:
+        return None
+    near = near_match(word.text.upper(), _CLAUSES)
+    return f"did you mean {near} instead of `{word.text}`?" if near else None
 
 
 def _ends_early(sql: SqlText, tokens: list[Token]) -> bool:
